@@ -1,0 +1,45 @@
+"""The whole measurement in one run (design §13).
+
+* nginx is the yardstick: the same upstreams, the same load, the same core, minutes apart at most. What
+  counts is the ratio; absolute numbers only say what machine this was.
+* Rounds alternate between the proxies, so that a machine that gets slower slows both; the table has
+  medians, and the smallest and largest round beside them.
+* The proxy has a core of its own; upstreams and load share the other ones.
+* Nothing is invented: what cannot run is named with its cure, and its number is absent.
+
+BENCH_SECONDS (default 3) is the length of one round's measurement, BENCH_ROUNDS (default 3) their number.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import journal, machine, questions
+from benchmarks.measures import Settings
+from benchmarks.programs import Missing, Stage
+from benchmarks.table import render
+
+
+def main() -> int:
+    settings = Settings.from_environ()
+    found, cores = machine.describe(), machine.cores()
+    os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})  # the clients run in this process
+    print(machine.headline(found), flush=True)
+    results = questions.Results()
+    with tempfile.TemporaryDirectory(prefix="llm-gateway-bench-") as folder:
+        try:
+            with Stage(Path(folder), cores, results.notes) as stage:
+                questions.ask_all(stage, settings, results)
+        except Missing as missing:
+            results.notes.append(str(missing))
+    results.rows += questions.micro_benchmarks(results.notes)
+    print(render(results.rows, results.notes))
+    print(f"written to {journal.write(found, settings, results)}")
+    return 0 if results.complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

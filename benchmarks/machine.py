@@ -1,0 +1,136 @@
+"""What /proc and the machine tell: cores, CPU time and memory of a tree of processes, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")
+PACKAGES = ("aiohttp", "uvloop", "httptools", "orjson", "pydantic", "Cython")
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Who runs where. `apart` is False on a machine with one core: then the numbers disturb each other."""
+
+    proxy: str
+    load: str
+    apart: bool
+
+
+def cores(allowed: set[int] | None = None) -> Cores:
+    """The last core for the proxy, the others for upstreams and load."""
+    usable = sorted(os.sched_getaffinity(0) if allowed is None else allowed)
+    if len(usable) == 1:
+        return Cores(str(usable[0]), str(usable[0]), apart=False)
+    return Cores(str(usable[-1]), ",".join(map(str, usable[:-1])), apart=True)
+
+
+def parse_stat(text: str) -> tuple[int, int]:
+    """(parent, clock ticks used by the process and its reaped children) of a /proc/<pid>/stat."""
+    fields = text[text.rindex(")") + 2 :].split()  # a program's name may hold blanks and brackets
+    return int(fields[1]), sum(int(ticks) for ticks in fields[11:15])
+
+
+def parse_pss(text: str) -> int:
+    """KiB of a smaps_rollup's Pss line."""
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def descendants(root: int, parents: Mapping[int, int]) -> set[int]:
+    """`root` and everything below it."""
+    tree = {root}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in tree} - tree
+        if not more:
+            return tree
+        tree |= more
+
+
+def _stats() -> dict[int, tuple[int, int]]:
+    found = {}
+    for path in PROC.glob("[0-9]*/stat"):
+        try:
+            found[int(path.parent.name)] = parse_stat(path.read_text())
+        except (OSError, ValueError):
+            continue  # it ended while we looked
+    return found
+
+
+def cpu_seconds(root: int) -> float:
+    """User and system time of the whole tree, ended children included."""
+    stats = _stats()
+    tree = descendants(root, {pid: parent for pid, (parent, _) in stats.items()})
+    return sum(stats[pid][1] for pid in tree if pid in stats) / TICKS
+
+
+def pss_mib(root: int) -> float | None:
+    """Proportional memory of the whole tree: shared pages count once. None where the kernel won't tell."""
+    stats = _stats()
+    total = 0
+    for pid in descendants(root, {pid: parent for pid, (parent, _) in stats.items()}):
+        try:
+            total += parse_pss((PROC / str(pid) / "smaps_rollup").read_text())
+        except OSError:
+            continue
+    return total / 1024 if total else None
+
+
+def describe() -> dict[str, object]:
+    """What the numbers belong to."""
+    model = re.search(r"^model name\s*: (.+)$", _text(PROC / "cpuinfo"), re.MULTILINE)
+    return {
+        "cpu": model[1] if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        "kernel": platform.release(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+        "python": platform.python_version(),
+        "nginx": _first_line(["nginx", "-v"]),
+        "wrk": _first_line(["wrk", "-v"]),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _first_line(["git", "rev-parse", "--short=12", "HEAD"]),
+        "uncommitted": bool(_first_line(["git", "status", "--porcelain"])),
+        "modules": [path.name for path in sorted(Path("gateway/_fast").glob("*.so"))],
+    }
+
+
+def headline(found: Mapping[str, object]) -> str:
+    return (
+        f"{found['cpu']}, {found['cores']} cores, Linux {found['kernel']}, Python {found['python']}, "
+        f"{found['nginx'] or 'no nginx'}, {found['wrk'] or 'no wrk'}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _first_line(command: list[str]) -> str | None:
+    """The first line a program says, if it is there. wrk and nginx print their version with an exit status of their own."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    if not lines or (command[0] == "git" and done.returncode):
+        return None
+    return lines[0].removeprefix("nginx version: ").split(" Copyright")[0].split(" [")[0]

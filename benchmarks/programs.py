@@ -1,0 +1,182 @@
+"""The programs of one run: upstreams, nginx and the gateway, each started, awaited and stopped here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks import settings_files
+from benchmarks.machine import Cores
+
+START_CEILING = 20.0  # seconds; a program that needs longer is broken
+
+
+class Missing(Exception):
+    """A program is not there or did not start. The text says which, and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to the upstreams: through a proxy, or straight (then there is no process to account)."""
+
+    name: str
+    pid: int
+    whole_port: int
+    stream_port: int
+
+
+class Stage:
+    """Everything that runs during the measurement. `nginx` and `gateway` are None when they could not start."""
+
+    def __init__(self, folder: Path, cores: Cores, notes: list[str]) -> None:
+        self.folder = folder
+        self.cores = cores
+        self._notes = notes
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        if not cores.apart:
+            notes.append("one core only: proxy, upstream and load share it, and the numbers show it")
+
+    def __enter__(self) -> Self:
+        try:
+            whole, paced = self._whole_upstream(), self._paced_upstream()
+            self.direct = Way("direct", os.getpid(), whole, paced)
+            self.nginx = self._yardstick()
+            self.gateway = self._gateway()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def proxies(self) -> list[Way]:
+        return [self.nginx, *([self.gateway] if self.gateway else [])]
+
+    def close(self) -> None:
+        while self._running:
+            _, process = self._running.pop()
+            stop(process)
+
+    def spawn(self, name: str, cpus: str, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a program on these cores; what it says goes to a file that a failure quotes."""
+        with self._log(name).open("wb") as log:
+            process = subprocess.Popen(
+                ["taskset", "-c", cpus, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=quiet_environ()
+            )
+        self._running.append((name, process))
+        return process
+
+    def listening(self, name: str, process: subprocess.Popen[bytes], port: Callable[[], int | None]) -> int:
+        """Wait until the program accepts connections, and say where."""
+        ceiling = time.monotonic() + START_CEILING
+        while time.monotonic() < ceiling and process.poll() is None:
+            found = port()
+            if found is not None and accepts(found):
+                return found
+            time.sleep(0.005)
+        said = self._log(name).read_text(errors="replace").strip().splitlines()[-8:]
+        raise Missing("\n".join([f"{name} does not start, so it is not measured; its last words:", *said]))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _whole_upstream(self) -> int:
+        port = free_port()
+        text = settings_files.upstream(self.folder / "upstream", port)
+        return self._nginx("upstream", self.cores.load, text, port).whole_port
+
+    def _paced_upstream(self) -> int:
+        port_file = self.folder / "paced.port"
+        process = self.spawn(
+            "paced", self.cores.load, [sys.executable, "-m", "benchmarks.mock_upstream", str(port_file)]
+        )
+        return self.listening("paced", process, lambda: read_port(port_file))
+
+    def _yardstick(self) -> Way:
+        ports = free_port(), free_port()
+        upstreams = self.direct.whole_port, self.direct.stream_port
+        text = settings_files.yardstick(self.folder / "nginx", ports, upstreams)
+        return self._nginx("nginx", self.cores.proxy, text, *ports)
+
+    def _nginx(self, name: str, cpus: str, text: str, *ports: int) -> Way:
+        program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise Missing("nginx not found, so nothing can be compared: apt-get install nginx")
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "nginx.conf").write_text(text)
+        command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
+        process = self.spawn(name, cpus, command)
+        self.listening(name, process, lambda: ports[-1])
+        return Way(name, process.pid, ports[0], ports[-1])
+
+    def _gateway(self) -> Way | None:
+        config = self.folder / "gateway.yaml"
+        config.write_text(settings_files.gateway(self.folder, self.direct.whole_port, self.direct.stream_port))
+        try:
+            process, port = self.start_gateway("gateway", config)
+        except Missing as missing:
+            self._notes.append(str(missing))
+            return None
+        return Way("gateway", process.pid, port, port)
+
+    def start_gateway(self, name: str, config: Path) -> tuple[subprocess.Popen[bytes], int]:
+        port_file = self.folder / f"{name}.port"
+        command = [*gateway_command(), "run", "--config", str(config), "--port-file", str(port_file)]
+        process = self.spawn(name, self.cores.proxy, command)
+        return process, self.listening(name, process, lambda: read_port(port_file))
+
+
+def gateway_command() -> list[str]:
+    """The installed command beside this interpreter."""
+    installed = Path(sys.executable).with_name("llm-gateway")
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "gateway"]
+
+
+def quiet_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Nobody else's configuration or debugging aids in what is measured."""
+    unwanted = {"GATEWAY_CONFIG", "PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONMALLOC"}
+    return {name: value for name, value in os.environ.items() if name not in unwanted} | dict(extra or {})
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
+
+
+def read_port(path: Path) -> int | None:
+    """A port file holds the port, or host:port; it may be looked at before it is written."""
+    try:
+        return int(path.read_text().strip().rpartition(":")[2])
+    except (OSError, ValueError):
+        return None

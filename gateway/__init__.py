@@ -1,0 +1,3 @@
+"""llm-gateway."""
+
+__version__ = "0.1.0"

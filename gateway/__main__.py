@@ -1,0 +1,146 @@
+"""The command line: ``llm-gateway run | check | explain | schema | version``.
+
+Nothing heavy is imported before the command is known. Exit codes: 0 done, 1 the configuration is wrong or
+the address is taken, 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+DEFAULT = Path(__file__).parent.parent / "config" / "default.yaml"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    command: int = chosen.command(chosen)
+    return command
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    config = _load(chosen.config or _default_files())
+    if config is None:
+        return 1
+    from gateway.server.worker import run as serve
+
+    try:
+        serve(config, port_file=chosen.port_file, announce=lambda where: _welcome(config, where))
+    except OSError as problem:
+        print(f"llm-gateway: cannot serve on {config.server.listen}: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Print every problem of a configuration."""
+    config = _load(chosen.files)
+    if config is None:
+        return 1
+    for warning in config.warnings:
+        print(f"warning: {warning}")
+    names = ", ".join(str(file) for file in chosen.files)
+    print(f"{names}: good ({len(config.providers)} providers, {len(config.models)} routes)")
+    return 0
+
+
+def explain(chosen: argparse.Namespace) -> int:
+    """Print the assembled path of a request."""
+    config = _load([chosen.file])
+    if config is None:
+        return 1
+    from gateway.explanation import explanation
+    from gateway.wiring import wire
+
+    snapshot = wire(config)
+    if chosen.model is not None and chosen.model not in snapshot.plans:
+        print(f'{chosen.file}: no model "{chosen.model}"; there are {", ".join(snapshot.plans)}', file=sys.stderr)
+        return 1
+    print(explanation(snapshot, chosen.model))
+    return 0
+
+
+def schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema of a configuration file."""
+    import json
+
+    from gateway import wiring
+    from gateway.config import schema as configuration_schema
+
+    assert wiring.SHIPPED
+    print(json.dumps(configuration_schema(), indent=2))
+    return 0
+
+
+def version(_: argparse.Namespace) -> int:
+    print(f"llm-gateway {__version__}")
+    return 0
+
+
+def _load(files: list[Path]) -> Config | None:
+    """The checked configuration, or None after its problems were printed."""
+    from gateway import wiring
+    from gateway.config import ConfigError, render_problems
+
+    try:
+        return wiring.load(files)
+    except ConfigError as wrong:
+        print(render_problems(wrong), file=sys.stderr)
+        return None
+
+
+def _default_files() -> list[Path]:
+    named = os.environ.get("GATEWAY_CONFIG")
+    return [Path(named)] if named else [DEFAULT]
+
+
+def _welcome(config: Config, where: str) -> None:
+    """What is running, and something to paste."""
+    where = where.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    models = [*config.models, *(model for options in config.providers.values() for model in options.models)]
+    print(f"llm-gateway {__version__} on http://{where}  (lane {config.server.lane}, process {os.getpid()})")
+    print(f"models: {', '.join(dict.fromkeys(models)) or 'none'}")
+    if models:
+        body = f'{{"model": "{models[0]}", "stream": true, "messages": [{{"role": "user", "content": "Hello, gateway"}}]}}'
+        print(f"try: curl -N http://{where}/v1/chat/completions -d '{body}'", flush=True)
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llm-gateway", description="An LLM inference gateway.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("run", help="serve")
+    one.add_argument(
+        "--config", action="append", type=Path, metavar="FILE", help="repeatable, later over earlier; or $GATEWAY_CONFIG"
+    )
+    one.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there once it is known")
+    one.set_defaults(command=run)
+
+    one = commands.add_parser("check", help="print every problem of a configuration")
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="later over earlier")
+    one.set_defaults(command=check)
+
+    one = commands.add_parser("explain", help="print the path of a request, policies and targets in order")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument("model", nargs="?", metavar="MODEL")
+    one.set_defaults(command=explain)
+
+    one = commands.add_parser("schema", help="print the JSON Schema of a configuration file, for editors")
+    one.set_defaults(command=schema)
+    one = commands.add_parser("version", help="print the version")
+    one.set_defaults(command=version)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

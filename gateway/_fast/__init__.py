@@ -1,0 +1,11 @@
+"""The compiled core, and its only door: everyone writes `from gateway._fast import …`. README.md has the rules."""
+
+from __future__ import annotations
+
+try:
+    from gateway._fast.json_spans import DuplicateKey, top_level
+    from gateway._fast.sse import SseScanner
+except ImportError as missing:
+    raise ImportError(f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({missing})") from missing
+
+__all__ = ["DuplicateKey", "SseScanner", "top_level"]

@@ -1,0 +1,143 @@
+"""``${source:argument}`` in a text is replaced by what it names. Anywhere in a text, several per text, not nested.
+
+``${env:NAME}``            an environment variable; ``${env:NAME:-default}`` when it may be unset or empty
+``${file:PATH}``           a file's content without its last line break; relative to the YAML file's folder
+``$${``                    a plain ``${``
+``${name:argument}``       further sources: entry points of the group ``llm_gateway.secret_sources``,
+                           each a function from the argument to the text
+
+What a reference brought in is never shown in a problem: the node keeps the reference as its text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import stat
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path as FilePath
+
+from gateway.config import nodes
+from gateway.config.nodes import Node, Scalar
+from gateway.config.problems import Path, Problems, quoted
+
+GROUP = "llm_gateway.secret_sources"
+MAX_FILE = 1024 * 1024
+
+_REFERENCE = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<body>[^{}]*)\}|(?P<stray>\$\{)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class _Refused(Exception):
+    """A reference that cannot be followed: the problem and its cure."""
+
+    def __init__(self, problem: str, cure: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.cure = cure
+
+
+class Resolver:
+    """Follows the references of one configuration."""
+
+    def __init__(self, environ: Mapping[str, str], problems: Problems) -> None:
+        self.environ = environ
+        self.problems = problems
+
+    def resolve(self, node: Node, path: Path = ()) -> Node:
+        """The same tree with every reference replaced; one that cannot be followed is a problem and stays."""
+        if isinstance(node, nodes.Mapping):
+            entries = {
+                key: nodes.Entry(entry.key, self.resolve(entry.node, (*path, key)))
+                for key, entry in node.entries.items()
+            }
+            return nodes.Mapping(node.place, entries)
+        if isinstance(node, nodes.Sequence):
+            items = [self.resolve(item, (*path, position)) for position, item in enumerate(node.items)]
+            return nodes.Sequence(node.place, items)
+        if isinstance(node.value, str) and "${" in node.value:
+            return self._scalar(node, node.value, path)
+        return node
+
+    def _scalar(self, node: Scalar, text: str, path: Path) -> Scalar:
+        folder = FilePath(node.place.file).parent
+        parts, end, referred, failed = [], 0, False, False
+        for match in _REFERENCE.finditer(text):
+            parts.append(text[end : match.start()])
+            end = match.end()
+            if match["escaped"]:
+                parts.append("${")
+                continue
+            referred = True
+            try:
+                parts.append(self._follow(match["body"], folder))
+            except _Refused as refused:
+                failed = True
+                self.problems.add(node.place, path, refused.problem, refused.cure)
+        value = "".join([*parts, text[end:]])
+        return Scalar(node.place, node.text, value, referred, failed)
+
+    def _follow(self, body: str | None, folder: FilePath) -> str:
+        if body is None:
+            raise _Refused('"${" without its "}"', "close it on the same line, do not nest; $${ is a plain ${")
+        source, colon, argument = body.partition(":")
+        if not colon or not source:
+            raise _Refused(f"the reference {quoted('${' + body + '}')} names no source", "write ${env:NAME}")
+        if source == "env":
+            return self._env(argument)
+        if source == "file":
+            return _file(argument, folder)
+        return _further(source, argument)
+
+    def _env(self, argument: str) -> str:
+        name, alternative, default = argument.partition(":-")
+        if not _NAME.fullmatch(name):
+            raise _Refused(f"{quoted(name)} is not a variable's name", "write ${env:NAME} or ${env:NAME:-default}")
+        value = self.environ.get(name)
+        if alternative:
+            return value or default
+        if value is None:
+            close = difflib.get_close_matches(name, list(self.environ), n=1, cutoff=0.8)
+            meant = f"did you mean {close[0]}?" if close else f"set it, or write ${{env:{name}:-default}}"
+            raise _Refused(f"the environment variable {name} is not set", meant)
+        return value
+
+
+def _file(argument: str, folder: FilePath) -> str:
+    path = folder / argument
+    shown = quoted(str(path))
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise _Refused(f"{shown} is not a regular file", "name a file that holds the value")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise _Refused(f"there is no file {shown}", "a relative path begins at this YAML file's folder") from None
+    except (OSError, ValueError) as error:
+        raise _Refused(f"the file {shown} cannot be read: {_reason(error)}", "see its permissions") from None
+    if len(content) > MAX_FILE:
+        raise _Refused(f"the file {shown} is larger than 1MiB", "name the file that holds the value alone")
+    try:
+        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise _Refused(f"the file {shown} is not UTF-8 text", "a value must be text") from None
+
+
+def _further(source: str, argument: str) -> str:
+    for point in entry_points(group=GROUP, name=source):
+        try:
+            follow: Callable[[str], str] = point.load()
+            value = follow(argument)
+        except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way; its words might quote the secret
+            raise _Refused(f'the source "{source}" failed with {type(error).__name__}', "see its manual") from None
+        if not isinstance(value, str):
+            raise _Refused(f'the source "{source}" gave no text but a {type(value).__name__}', "see its manual")
+        return value
+    known = ", ".join(["env", "file", *sorted(point.name for point in entry_points(group=GROUP))])
+    raise _Refused(f"unknown source {quoted(source)} of a reference", f"known here: {known}")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

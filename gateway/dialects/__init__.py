@@ -1,0 +1,1 @@
+"""Wire formats: bytes to values and back. Nothing here does I/O or knows a provider."""

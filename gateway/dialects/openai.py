@@ -1,0 +1,41 @@
+"""What OpenAI's formats share: checking a request, watching a stream, reading usage, saying an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway._fast import SseScanner
+from gateway.conversation import Usage
+from gateway.dialects.fields import Object
+from gateway.dialects.openai_usage import read_usage
+from gateway.errors import GatewayError
+from gateway.exchange import Call
+
+
+class OpenAIDialect:
+    """One of OpenAI's formats: its fields, what counts as content in its stream, and where that lies."""
+
+    def __init__(self, request: Object, *, content: tuple[str, ...] = (), delta: str | None = None) -> None:
+        self.request = request
+        self.streams = bool(content)
+        self._content = content
+        self._delta = delta
+
+    def check(self, fields: Mapping[str, Any]) -> None:
+        self.request.check("", fields)
+
+    def usage(self, fields: Mapping[str, Any]) -> Usage | None:
+        return read_usage(fields)
+
+    def scanner(self, call: Call, *, event_hold: int, drop_malformed: bool) -> SseScanner:
+        return SseScanner(
+            delta=self._delta,
+            content=self._content,
+            strip_usage=not call.wants_usage,
+            event_hold=event_hold,
+            drop_malformed=drop_malformed,
+        )
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return b"data: " + error.body() + b"\n\n"

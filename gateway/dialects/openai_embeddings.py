@@ -1,0 +1,48 @@
+"""OpenAI embeddings: the request's rules, its inputs, and the answer in both number formats (wire.md §1.5)."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.dialects.fields import Either, Integer, ListOf, Object, OneOf, Text, Uniform
+from gateway.dialects.openai import OpenAIDialect
+
+_INPUT = Either(
+    "a string, an array of strings, of tokens, or of arrays of tokens",
+    Text(nonempty=True),
+    Uniform("a string, a token or an array of tokens", Text(nonempty=True), Integer(0), ListOf(Integer(0), nonempty=True)),
+)
+
+REQUEST = Object(
+    {"model": Text(nonempty=True), "input": _INPUT},
+    {"encoding_format": OneOf("float", "base64"), "dimensions": Integer(1, 65536), "user": Text()},
+)
+
+
+DIALECT = OpenAIDialect(REQUEST)
+
+
+def read_inputs(fields: Mapping[str, Any]) -> list[str]:
+    """The texts to embed; tokens are named by their numbers."""
+    given = fields["input"]
+    if isinstance(given, str) or isinstance(given[0], int):
+        given = [given]
+    return [each if isinstance(each, str) else " ".join(map(str, each)) for each in given]
+
+
+def write_vectors(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
+    """The answer; base64 means little-endian 32-bit floats."""
+
+    def written(vector: Sequence[float]) -> object:
+        if not as_base64:
+            return list(vector)
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+    data = [{"object": "embedding", "index": i, "embedding": written(vector)} for i, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage})

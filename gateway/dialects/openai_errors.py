@@ -1,0 +1,92 @@
+"""Errors as OpenAI-compatible providers say them, whatever shape they chose (wire.md §1.4, §12, §14).
+
+Seen in the wild: ``{"error": {"message", "type", "code", "param"}}``; the same with a number as code;
+``{"error": "text"}``; ``{"object": "error", "message", …}`` (vLLM); ``{"detail": …}`` (FastAPI); HTML.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError, ProviderWords, from_upstream
+
+LONGEST = 2_000  # characters of a provider's message that are passed on
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "tokens": 429,
+    "requests": 429,
+    "insufficient_quota": 402,
+    "overloaded_error": 529,
+}
+
+
+def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """The error behind a provider's answer. A `status` of 200 means: it came inside a success."""
+    said = _object(body)
+    detail = said.get("error", said)
+    if isinstance(detail, str):
+        detail = {"message": detail, "code": said.get("code")}
+    elif not isinstance(detail, dict):
+        detail = {}
+    words = ProviderWords(
+        message=_text(detail.get("message") or detail.get("detail")),
+        type=_text(detail.get("type")),
+        code=_text(detail.get("code")),
+        param=_text(detail.get("param")),
+    )
+    if status == 200:
+        status = _inner_status(detail, words)
+    return from_upstream(provider, status, words, retry_after(headers))
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> int | None:
+    """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds or an HTTP date)."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0, -int(-float(headers["retry-after-ms"]) // 1000))
+        value = headers.get("retry-after")
+        if value is None:
+            return None
+        if value.strip()[:1].isdigit():
+            return -int(-float(value) // 1)
+        moment = parsedate_to_datetime(value).timestamp()
+        return max(0, -int(-(moment - (time.time() if now is None else now)) // 1))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    if isinstance(said, list) and said:  # some proxies wrap the object in an array
+        said = said[0]
+    return said if isinstance(said, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+def _inner_status(detail: Mapping[str, Any], words: ProviderWords) -> int:
+    for name in ("status_code", "http_status_code", "status", "code"):
+        value = detail.get(name)
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and 400 <= value <= 599:
+            return value
+    return _STATUS_OF.get(words.type or "", _STATUS_OF.get(words.code or "", 502))

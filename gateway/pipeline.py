@@ -1,0 +1,195 @@
+"""THE PATH OF A REQUEST, top to bottom.
+
+    head ─▶ read ─▶ admit ─▶ attempt ──▶ relay ─▶ settle
+                               ▲  │ before the first content:
+                               └──┘ the next target
+
+`handle` calls these steps; nothing else in the package orders steps. It knows no lane: it is given an
+`Exchange`, a `Body` to read and a `Reply` to answer through. The rules:
+
+* One coroutine per request, one pair of guards per attempt (the response, its clock), each given back
+  exactly once on every path, cancellation included.
+* What may be decided without waiting is decided in plain functions (`choose`, `failed`, `late`).
+* Whatever happens, `settle` runs once, synchronously: after a cancellation every await may be cancelled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from gateway import errors
+from gateway.contracts import Body, Phase, Reply, Target, UpstreamResponse
+from gateway.deadlines import Clock
+from gateway.dialects.json_body import read_call
+from gateway.errors import GatewayError, Retry
+from gateway.exchange import Attempt, Exchange
+from gateway.relay import Relay, StreamReply
+from gateway.settlement import settle
+from gateway.whole import is_json, read_answer, read_failure, timed
+
+if TYPE_CHECKING:
+    from gateway.snapshot import Runtime
+
+log = logging.getLogger("gateway")
+
+
+async def handle(exchange: Exchange, runtime: Runtime, body: Body, reply: Reply) -> None:
+    """Take one call from its head to its log line. Every exchange ends in `settle`."""
+    runtime.meters.active.add(1)
+    try:
+        ask(Phase.HEAD, exchange)  # who is it, is there room: from the headers, before a byte of body
+        await read(exchange, body)  # the body within its limits, parsed, its model known
+        ask(Phase.ADMIT, exchange)  # may they, can they afford it
+        await answer(exchange, runtime, reply)  # choose, send, relay; again only before the first content
+    except GatewayError as error:
+        exchange.error = error
+        await refuse(exchange, error, reply)  # the only place where an error becomes bytes
+    except asyncio.CancelledError:
+        exchange.ended_by = exchange.ended_by or ("client" if reply.gone else "drain")
+        raise
+    except ConnectionError:  # the client left while we wrote
+        exchange.ended_by = "client"
+    except Exception:
+        log.exception("internal error", extra={"request_id": exchange.id})
+        exchange.error = GatewayError(errors.INTERNAL, f"internal error; it is logged as {exchange.id}")
+        await refuse(exchange, exchange.error, reply)
+    finally:
+        runtime.meters.active.add(-1)
+        settle(exchange, runtime)
+
+
+def ask(phase: Phase, exchange: Exchange, *more: Target) -> None:
+    """Every policy that takes part in `phase`, in the configured order; a refusal raises."""
+    for hook in exchange.snapshot.hooks[phase]:
+        hook(exchange, *more)
+
+
+async def read(exchange: Exchange, body: Body) -> None:
+    """The request's body becomes its call; its model becomes its plan."""
+    endpoint = exchange.endpoint
+    raw = await body.read(exchange.snapshot.limits.max_body)
+    started = exchange.body_read = exchange.now()
+    exchange.bytes_in = len(raw)
+    try:
+        exchange.call = call = read_call(raw, streams=endpoint.dialect.streams)
+        exchange.plan = exchange.snapshot.plans.get(call.model)
+        endpoint.dialect.check(call.fields)
+    finally:
+        exchange.spent("read", started)
+    if exchange.plan is None:
+        message = f'the model "{call.model[:200]}" does not exist; GET /v1/models lists those that do'
+        raise GatewayError(errors.MODEL_NOT_FOUND, message, param="model")
+
+
+async def answer(exchange: Exchange, runtime: Runtime, reply: Reply) -> None:
+    """Attempts until one answers, or the last error is final."""
+    assert exchange.call is not None
+    if exchange.call.stream:
+        with StreamReply(exchange, runtime, reply, {"x-request-id": exchange.id}) as stream:
+            await attempt(exchange, runtime, stream)
+        return
+    body = await attempt(exchange, runtime, None)
+    exchange.status, exchange.bytes_out = 200, len(body)
+    await reply.send(200, {"content-type": "application/json", **own_headers(exchange)}, body)
+
+
+async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | None) -> bytes:
+    """Try targets; gives the whole answer, or nothing when it went through `stream`."""
+    plan = exchange.plan
+    assert plan is not None
+    error = GatewayError(errors.NO_TARGET, f'no target can serve the model "{plan.model}" now')
+    while True:
+        started = exchange.now()
+        target = plan.strategy.choose(plan.targets, exchange)
+        if target is None:
+            raise error
+        exchange.attempts.append(this := Attempt(target, started))
+        try:
+            ask(Phase.ATTEMPT, exchange, target)
+            return await send(exchange, runtime, this, stream)
+        except GatewayError as failure:
+            this.failed(failure)
+            error = failure
+            if failure.retry is Retry.NO:
+                raise
+        finally:
+            this.ended = exchange.now()
+            meters = runtime.meters.route(target.provider.name, exchange.model)
+            meters.attempt(this.outcome, providers_fault=this.providers_fault)
+
+
+async def send(exchange: Exchange, runtime: Runtime, this: Attempt, stream: StreamReply | None) -> bytes:
+    """One attempt, from the request to the end of its answer."""
+    response = await head(exchange, runtime, this)
+    try:
+        body = b""
+        if response.status != 200:
+            raise await read_failure(exchange, runtime, this, response)
+        if stream is None:
+            body = await read_answer(exchange, runtime, this, response)
+        elif is_json(response):
+            raise await read_failure(exchange, runtime, this, response)
+        else:
+            meters = runtime.meters.route(this.target.provider.name, exchange.model)
+            await Relay(exchange, runtime, stream, this, meters).run(response, own_headers(exchange))
+        if exchange.error is None:
+            this.succeeded()
+        else:  # told by the provider itself, in a stream that had begun
+            this.failed(exchange.error)
+        return body
+    finally:
+        response.close()  # before the answer's end, this aborts it
+
+
+async def head(exchange: Exchange, runtime: Runtime, this: Attempt) -> UpstreamResponse:
+    """Send the request; gives the response once its head is here."""
+    call, target = exchange.call, this.target
+    assert call is not None
+    request = target.provider.request(exchange.endpoint.task, call, target.model)
+    with timed(exchange, runtime, this) as deadline:
+
+        def connected() -> None:
+            this.connected = exchange.now()
+            deadline.set(Clock.FIRST_CONTENT, target.timeouts.first_content)
+
+        deadline.set(Clock.CONNECT, target.timeouts.connect)
+        exchange.spent("prepare", this.started)
+        response = await target.upstream.send(request, connected)
+    this.answered = exchange.now()
+    this.status = response.status
+    return response
+
+
+def own_headers(exchange: Exchange) -> dict[str, str]:
+    """What we tell about an answer in its head."""
+    headers = {"x-request-id": exchange.id}
+    if exchange.attempts:
+        target = exchange.attempts[-1].target
+        headers["x-gateway-attempts"] = str(len(exchange.attempts))
+        headers["x-gateway-provider"] = target.provider.name
+        headers["x-gateway-model"] = target.model
+    if exchange.own_time:
+        parts = (f"{part};dur={seconds * 1000:.3f}" for part, seconds in exchange.own_time.items())
+        headers["server-timing"] = ", ".join(parts)
+    return headers
+
+
+async def refuse(exchange: Exchange, error: GatewayError, reply: Reply) -> None:
+    """Tell the client: as a status while that is possible, else inside the stream."""
+    if reply.gone:
+        return
+    if error.kind is errors.CLIENT_STALLED:
+        exchange.ended_by = "client"
+        reply.abort()
+    elif reply.started:
+        waiting = reply.write(exchange.endpoint.dialect.error_event(error))
+        if waiting is not None:
+            await waiting
+        await reply.end()
+    else:
+        body = error.body()
+        exchange.status, exchange.bytes_out = error.status, len(body)
+        headers = {"content-type": "application/json", **own_headers(exchange), **error.headers()}
+        await reply.send(error.status, headers, body)

@@ -1,0 +1,1 @@
+"""The process: listener, worker, and the lanes that turn connections into exchanges."""

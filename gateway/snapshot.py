@@ -1,0 +1,59 @@
+"""What a configuration became, and what outlives it.
+
+A `Snapshot` is immutable: a reload builds a new one and swaps a single reference, and running exchanges
+keep theirs. The `Runtime` lives as long as the process: the clock, the meters, what is in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.contracts import Endpoint, Page, Phase, Plan, Upstream
+    from gateway.deadlines import TimerWheel
+    from gateway.telemetry.log_writer import LogWriter
+    from gateway.telemetry.meters import Meters
+    from gateway.telemetry.request_meters import RequestMeters
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes and seconds."""
+
+    max_body: int
+    max_answer: int
+    body_timeout: float
+    keepalive_after: float
+    client_write: float
+    event_hold: int
+    drop_malformed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One configuration, wired."""
+
+    generation: int
+    endpoints: Mapping[str, Endpoint]
+    pages: Mapping[str, Page]
+    plans: Mapping[str, Plan]
+    hooks: Mapping[Phase, Sequence[Any]]
+    upstreams: Sequence[Upstream]
+    limits: Limits
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The process's own state."""
+
+    snapshot: Snapshot
+    wheel: TimerWheel
+    scrape: Meters  # everything /metrics shows
+    meters: RequestMeters
+    access_log: LogWriter | None
+    lane: str = "aiohttp"
+    draining: bool = False
+    started: float = field(default_factory=time.time)

@@ -1,0 +1,146 @@
+"""The upstream of a provider behind HTTP: aiohttp's client, one session per provider.
+
+The rules:
+
+* aiohttp's own clocks are off: the pipeline's run (`deadlines`). Redirects are not followed: a key must
+  not travel to an address nobody configured. Cookies are not kept.
+* A kept connection may have died unseen. When one that was *reused* breaks before a byte of the answer, the
+  request is sent once more, on a new connection; on a new connection it never is.
+* The body is read in whatever pieces arrive, never by line: an event may be megabytes long.
+* aiohttp's exceptions become ours here and nowhere else; their texts can quote addresses, not keys.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import aiohttp
+
+from gateway import errors
+from gateway.contracts import Feed, WireRequest
+from gateway.errors import GatewayError
+
+NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+BUFFER = 64 << 10  # bytes of an answer that wait for a slow client, beyond the kernel's
+DNS_TTL = 30  # seconds
+
+
+class HttpUpstream:
+    """Connections to one provider. Made inside the running loop, closed once."""
+
+    def __init__(self, provider: str, *, connections: int, keep_alive: float) -> None:
+        self._provider = provider
+        self._connections = connections
+        self._keep_alive = keep_alive
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: every connection new?
+
+    async def send(self, request: WireRequest, connected: Callable[[], None]) -> HttpResponse:
+        watch = _Watch(connected)
+        try:
+            return await self._send(request, watch)
+        except aiohttp.ClientConnectionError as problem:
+            if not watch.reused or isinstance(problem, aiohttp.ClientConnectorError):
+                _fail(self._provider, problem)
+        try:
+            return await self._send(request, _Watch(connected), fresh=True)
+        except aiohttp.ClientConnectionError as problem:
+            _fail(self._provider, problem)
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _send(self, request: WireRequest, watch: _Watch, *, fresh: bool = False) -> HttpResponse:
+        try:
+            response = await self._session(fresh).request(
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                trace_request_ctx=watch,
+            )
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.InvalidURL, ValueError) as problem:
+            message = f"{self._provider} answered what is not HTTP ({type(problem).__name__})"
+            raise GatewayError(errors.NONSENSE, message) from problem
+        return HttpResponse(self._provider, response)
+
+    def _session(self, fresh: bool) -> aiohttp.ClientSession:
+        if fresh not in self._sessions:
+            keep: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": self._keep_alive}
+            self._sessions[fresh] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, limit_per_host=self._connections, ttl_dns_cache=DNS_TTL, **keep
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=NO_CLOCKS,
+                read_bufsize=BUFFER,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                trace_configs=[_connection_trace()],
+            )
+        return self._sessions[fresh]
+
+
+class HttpResponse:
+    """An answer whose head is here."""
+
+    def __init__(self, provider: str, response: aiohttp.ClientResponse) -> None:
+        self._provider = provider
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def push(self, feed: Feed) -> None:
+        try:
+            async for data in self._response.content.iter_any():
+                waiting = feed(data)
+                if waiting is not None:
+                    await waiting
+        except aiohttp.ClientError as problem:
+            message = f"{self._provider} broke off its answer ({type(problem).__name__})"
+            raise GatewayError(errors.CONNECTION_LOST, message) from problem
+
+    def close(self) -> None:
+        """Back to the pool when the answer is complete, else the connection is cut."""
+        if self._response.content.at_eof() and self._response.content.exception() is None:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class _Watch:
+    """What becomes of one request's connection."""
+
+    __slots__ = ("connected", "reused")
+
+    def __init__(self, connected: Callable[[], None]) -> None:
+        self.connected = connected
+        self.reused = False
+
+
+def _connection_trace() -> aiohttp.TraceConfig:
+    async def made(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.connected()
+
+    async def reused(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.reused = True
+        context.trace_request_ctx.connected()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(made)
+    trace.on_connection_reuseconn.append(reused)
+    return trace
+
+
+def _fail(provider: str, problem: aiohttp.ClientConnectionError) -> NoReturn:
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        raise GatewayError(errors.CONNECT_FAILED, f"{provider}: its host name cannot be resolved") from problem
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        reason = getattr(problem, "strerror", None) or type(problem).__name__
+        if isinstance(problem.os_error, ssl.SSLError):
+            reason = f"TLS: {problem.os_error.reason}"
+        raise GatewayError(errors.CONNECT_FAILED, f"{provider} cannot be reached: {reason}") from problem
+    raise GatewayError(errors.CONNECTION_LOST, f"{provider} closed the connection before it answered") from problem

@@ -1,0 +1,103 @@
+"""`make test`: set-up, then the checks beside the trace build, then the suite alone on the machine.
+
+The suite runs alone because its tests start real servers, and a test that waits for one should not
+compete with a type checker. CI reads pytest's closing line, so that line is held back until the
+coverage and the times by part have been printed: it is the last line of the run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from workshop import checks, core, environment, machine
+from workshop.environment import PYTHON
+from workshop.parts import Part, run_lanes
+
+WORKERS = 2
+LEAST_COVERAGE = 85
+
+
+def everything() -> int:
+    began = time.monotonic()
+    set_up = _set_up()
+    if any(part.code for part in set_up):
+        return 1
+    looked = [checks.parts(), core.trace_parts()]
+    run_lanes(looked)
+    tests, closing = run_tests()
+    measured = coverage_parts()
+    run_lanes([measured])
+    parts = [*set_up, *looked[0], *looked[1], tests, *measured]
+    print(times(parts, time.monotonic() - began))
+    print(closing, flush=True)
+    return int(any(part.code for part in parts))
+
+
+def _set_up() -> list[Part]:
+    """Debian's packages and npm's beside pip's; compilers first, because pip needs them."""
+    machine.offer(machine.BUILD_NEEDS)
+    debian = [
+        Part("Debian packages", lambda: machine.offer(machine.TEST_NEEDS)),
+        Part("npm packages", environment.install_node),
+    ]
+    python = [Part("Python packages and build", lambda: environment.ready(tests=True))]
+    run_lanes([python, debian])
+    return [*python, *debian]
+
+
+def run_tests() -> tuple[Part, str]:
+    """Stream pytest's output, less its last line, which is returned."""
+    shutil.rmtree("build/coverage", ignore_errors=True)
+    Path("build/coverage").mkdir(parents=True)
+    command = [
+        PYTHON,
+        "-m",
+        "coverage",
+        "run",
+        "-m",
+        "pytest",
+        "-n",
+        str(WORKERS),
+        "-rfEs",
+        "--durations=5",
+        "--benchmark-disable",
+    ]
+    part = Part("tests", command)
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as pytest:
+        assert pytest.stdout is not None
+        closing = all_but_last(pytest.stdout)
+    part.code, part.seconds = pytest.returncode, time.monotonic() - began
+    return part, closing
+
+
+def all_but_last(lines: Iterable[str]) -> str:
+    """Print every line but the last that is not blank, and return that one."""
+    held = ""
+    for line in lines:
+        if line.strip():
+            if held:
+                print(held, flush=True)
+            held = line.rstrip("\n")
+    return held
+
+
+def coverage_parts() -> list[Part]:
+    coverage = [PYTHON, "-m", "coverage"]
+    return [
+        Part("coverage combine", [*coverage, "combine", "-q"]),
+        Part("coverage report", [*coverage, "report", f"--fail-under={LEAST_COVERAGE}"], quote="TOTAL"),
+    ]
+
+
+def times(parts: Sequence[Part], total: float) -> str:
+    """The time by part, and what failed."""
+    width = max(len(part.name) for part in parts)
+    lines = [f"  {part.name:<{width}}  {part.seconds:6.1f} s{'  FAILED' if part.code else ''}" for part in parts]
+    return "\n".join(
+        ["", "time by part (some ran side by side):", *lines, f"  {'in all':<{width}}  {total:6.1f} s", ""]
+    )
