@@ -20,12 +20,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from workshop.targets import TARGETS
 
     if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:
         print("usage: python3 -m workshop " + "|".join(TARGETS), file=sys.stderr)
         return 2
-    os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return TARGETS[sys.argv[1]]()
 
 

@@ -7,6 +7,7 @@ coverage and the times by part have been printed: it is the last line of the run
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -19,6 +20,7 @@ from workshop.parts import Part, run_lanes
 
 WORKERS = 2
 LEAST_COVERAGE = 85
+DATA = Path("build/coverage/.coverage").absolute()
 
 
 def everything() -> int:
@@ -51,8 +53,8 @@ def _set_up() -> list[Part]:
 
 def run_tests() -> tuple[Part, str]:
     """Stream pytest's output, less its last line, which is returned."""
-    shutil.rmtree("build/coverage", ignore_errors=True)
-    Path("build/coverage").mkdir(parents=True)
+    shutil.rmtree(DATA.parent, ignore_errors=True)
+    DATA.parent.mkdir(parents=True)
     command = [
         PYTHON,
         "-m",
@@ -66,9 +68,10 @@ def run_tests() -> tuple[Part, str]:
         "--durations=5",
         "--benchmark-disable",
     ]
-    part = Part("tests", command)
+    part = Part("tests", command, {"COVERAGE_FILE": str(DATA)})
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as pytest:
+    environ = {**os.environ, **part.environ}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as pytest:
         assert pytest.stdout is not None
         closing = all_but_last(pytest.stdout)
     part.code, part.seconds = pytest.returncode, time.monotonic() - began
@@ -87,10 +90,10 @@ def all_but_last(lines: Iterable[str]) -> str:
 
 
 def coverage_parts() -> list[Part]:
-    coverage = [PYTHON, "-m", "coverage"]
+    coverage, data = [PYTHON, "-m", "coverage"], {"COVERAGE_FILE": str(DATA)}
     return [
-        Part("coverage combine", [*coverage, "combine", "-q"]),
-        Part("coverage report", [*coverage, "report", f"--fail-under={LEAST_COVERAGE}"], quote="TOTAL"),
+        Part("coverage combine", [*coverage, "combine", "-q"], data),
+        Part("coverage report", [*coverage, "report", f"--fail-under={LEAST_COVERAGE}"], data, quote="TOTAL"),
     ]
 
 

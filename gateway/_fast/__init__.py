@@ -6,6 +6,8 @@ try:
     from gateway._fast.json_spans import DuplicateKey, top_level
     from gateway._fast.sse import SseScanner
 except ImportError as missing:
-    raise ImportError(f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({missing})") from missing
+    raise ImportError(
+        f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({missing})"
+    ) from missing
 
 __all__ = ["DuplicateKey", "SseScanner", "top_level"]

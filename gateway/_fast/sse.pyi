@@ -2,8 +2,8 @@ from typing import final
 
 @final
 class SseScanner:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         items: str = "choices",
         delta: str | None = "delta",
@@ -15,7 +15,7 @@ class SseScanner:
         strip_usage: bool = False,
         drop_malformed: bool = True,
         event_hold: int = 65536,
-    ) -> None: ...
+    ) -> SseScanner: ...
     def feed(self, data: bytes, /) -> bytes: ...
     def close(self) -> bytes: ...
     @property

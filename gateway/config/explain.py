@@ -52,6 +52,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tuple_type": ("must be a list, found {found}", LIST),
 }
 
+WITHHELD = "is refused; the reason could show a secret"
+
 _SECRET_KEY = re.compile(r"(.*[_-])?(keys?|tokens?|secrets?|password|credentials?|auth|headers)", re.IGNORECASE)
 
 
@@ -172,6 +174,8 @@ def _one_of(found: Found, known: Many[str]) -> tuple[str, str]:
 
 def _foreign(error: ErrorDetails, found: Found) -> str:
     """The words of somebody else's validator, unless they quote what must not be shown."""
+    if isinstance(found.node, Scalar) and (found.node.referred or found.node.secret):
+        return WITHHELD
     raised = error.get("ctx", {}).get("error")
     words = str(raised) if raised is not None else error["msg"][:1].lower() + error["msg"][1:]
     hidden = [
@@ -180,7 +184,7 @@ def _foreign(error: ErrorDetails, found: Found) -> str:
         if scalar.value not in (None, "", True, False) and (scalar.referred or scalar.secret or _holds_secrets(path))
     ]
     if any(secret in words or repr(secret)[1:-1] in words for secret in hidden):
-        return "is refused; the reason would show a secret"
+        return WITHHELD
     return " ".join(words.split())
 
 

@@ -51,13 +51,11 @@ class Problems:
     """A growing list of problems."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        self._found: dict[Problem, None] = {}  # in order, and each once
 
     def add(self, place: Place, path: Path, problem: str, cure: str = "") -> None:
         """Note one problem; the same one at the same place only once (an alias is read twice)."""
-        found = Problem(*place, written(path), problem, cure)
-        if found not in self._found:
-            self._found.append(found)
+        self._found[Problem(*place, written(path), _printable(problem), _printable(cure))] = None
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -91,6 +89,11 @@ def written(path: Path) -> str:
         else:
             text += ("." if text else "") + (step if re.fullmatch(r"[\w-]+", step, re.ASCII) else quoted(step))
     return text
+
+
+def _printable(text: str) -> str:
+    """On one line and without terminal codes, whoever wrote it."""
+    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
 
 
 def quoted(text: str) -> str:

@@ -19,7 +19,7 @@ Wait = Annotated[Duration, Field(gt=0)]
 class NoAuth(Section):
     """Nothing is sent to say who we are."""
 
-    type: Literal["none"] = "none"
+    type: Literal["none"]
 
     def header_line(self) -> tuple[str, str] | None:
         """The header that carries the key: none."""
@@ -69,7 +69,7 @@ class ProviderOptions(Section):
 
     type: str
     endpoint: Endpoint | None = None
-    auth: Annotated[ApiKey | NoAuth, Field(discriminator="type")] = NoAuth()
+    auth: Annotated[ApiKey | NoAuth, Field(discriminator="type")] = NoAuth(type="none")
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
     connection_pool: ConnectionPool = ConnectionPool()

@@ -105,6 +105,8 @@ class Resolver:
 
 
 def _file(argument: str, folder: FilePath) -> str:
+    if not argument:
+        raise _Refused("the reference ${file:} names no file", "write ${file:PATH}")
     path = folder / argument
     shown = quoted(str(path))
     try:

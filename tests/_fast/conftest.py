@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import twins
 from gateway import _fast
+from tests._fast import twins
 
 
 @pytest.fixture(scope="session", params=["python", "compiled"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -76,7 +77,7 @@ def mixed(end: bytes) -> bytes:
 
 def cuts(stream: bytes, *places: int) -> list[bytes]:
     edges = [0, *sorted(places), len(stream)]
-    return [stream[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [stream[start:stop] for start, stop in pairwise(edges)]
 
 
 def bytewise(stream: bytes) -> list[bytes]:

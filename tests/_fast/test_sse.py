@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from streams import CONTENT, DONE, HELLO, LINE_ENDS, ROLE, STOP, USAGE, answer, chunk, event, scan
+
+from tests._fast.streams import CONTENT, DONE, HELLO, LINE_ENDS, ROLE, STOP, USAGE, answer, chunk, event, scan
 
 ERROR = {"error": {"message": "no", "type": "server_error"}}
 
@@ -21,7 +22,7 @@ def test_a_whole_answer_goes_out_as_it_came(fast: ModuleType, end: bytes) -> Non
     stream = answer(end)
     out, seen = scan(fast, [stream])
     assert out == stream
-    assert seen["content"] and seen["finished"] and seen["done"]
+    assert (seen["content"], seen["finished"], seen["done"]) == (True, True, True)
     assert seen["usage"] == USAGE["usage"]
     assert (seen["events"], seen["malformed"], seen["unjudged"], seen["removed"]) == (10, 0, 0, 0)
 
@@ -103,7 +104,7 @@ def test_plain_completions_have_no_delta(fast: ModuleType) -> None:
     scanner.feed(event({"choices": [{"index": 0, "text": "", "finish_reason": None}]}))
     assert not scanner.content
     scanner.feed(event({"choices": [{"index": 0, "text": "Hi", "finish_reason": None}]}))
-    assert scanner.content and not scanner.finished
+    assert (scanner.content, scanner.finished) == (True, False)
     scanner.feed(event({"choices": [{"index": 0, "text": "", "finish_reason": "length"}]}))
     assert scanner.finished
 
@@ -114,7 +115,7 @@ def test_all_names_can_be_others(fast: ModuleType) -> None:
     assert scanner.feed(event({"parts": [], "u": {"n": 1}})) == b""
     scanner.feed(event({"parts": [{"d": {"t": "x"}, "f": "end"}], "error": "none"}))
     scanner.feed(event(b"bye") + event({"e": 1}))
-    assert scanner.content and scanner.finished and scanner.done
+    assert (scanner.content, scanner.finished, scanner.done) == (True, True, True)
     assert (scanner.usage, scanner.error) == ({"n": 1}, b'{"e": 1}')
 
 
@@ -166,7 +167,7 @@ def test_an_error_before_content_stops_everything(fast: ModuleType, case: str) -
     scanner = scanner_of(fast)
     assert scanner.feed(event(ROLE) + ERRORS[case] + event(HELLO)) == event(ROLE)
     assert json.loads(scanner.error)
-    assert not scanner.content and not scanner.finished
+    assert (scanner.content, scanner.finished) == (False, False)
     assert (scanner.events, scanner.held, scanner.boundary) == (2, 0, True)
     assert scanner.feed(event(HELLO)) == b""
     assert scanner.close() == b""
@@ -179,7 +180,7 @@ def test_an_error_after_content_passes_and_the_first_one_is_kept(fast: ModuleTyp
     stream = event(HELLO) + ERRORS[case] + event({"error": "another"}) + event(DONE)
     assert scanner.feed(stream) == stream
     assert scanner.error != b'{"error": "another"}'
-    assert scanner.done and not scanner.finished
+    assert (scanner.done, scanner.finished) == (True, False)
 
 
 @pytest.mark.parametrize("value", [{"error": None}, {"error": {}}, {"error": ""}, {"object": "errors"}, [ERROR]])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
-from streams import CONTENT, DONE, HELLO, LINE_ENDS, STOP, USAGE, event, scan
+
+from tests._fast.streams import CONTENT, DONE, HELLO, LINE_ENDS, STOP, USAGE, event, scan
 
 
 @pytest.mark.parametrize("end", LINE_ENDS)
@@ -28,7 +29,8 @@ def test_without_any_line_end_it_is_completed_with_line_feeds(fast: ModuleType) 
 
 
 @pytest.mark.parametrize(
-    "tail", [b": half a com", b": a comment\n", b"event: x", b"id", b"dat", b"\xef\xbb\xbf", b"\xef\xbb", b"retry: 1\n: x"]
+    "tail",
+    [b": half a com", b": a comment\n", b"event: x", b"id", b"dat", b"\xef\xbb\xbf", b"\xef\xbb", b"retry: 1\n: x"],
 )
 def test_what_has_no_data_is_completed(fast: ModuleType, tail: bytes) -> None:
     out, seen = scan(fast, [tail])

@@ -7,9 +7,23 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from streams import DONE, HELLO, LINE_ENDS, STOP, USAGE, answer, bytewise, chunk, cuts, event, mixed, scan, seeded_cuts
 
 from gateway import _fast
+from tests._fast.streams import (
+    DONE,
+    HELLO,
+    LINE_ENDS,
+    STOP,
+    USAGE,
+    answer,
+    bytewise,
+    chunk,
+    cuts,
+    event,
+    mixed,
+    scan,
+    seeded_cuts,
+)
 
 OPTIONS: list[dict[str, Any]] = [{}, {"strip_usage": True}, {"drop_malformed": False}, {"event_hold": 30}]
 MIXED_ENDS = b"data: 1\r\rdata: {\r\n\r\ndata: 2\n\rdata: 3\r\n\ndata: {\r\r\ndata: 4\n\r\n\r\r\n"
@@ -70,7 +84,11 @@ def test_larger_streams_byte_by_byte_and_at_50_seeded_cuts(end: bytes, options: 
 def test_an_event_of_8_mib_passes(end: bytes) -> None:
     large = event(chunk(audio={"data": "QUJD" * (2 << 20)}), end)
     stream = event(HELLO, end) + large + event(b"{", end) + event(STOP, end) + event(DONE, end)
-    for parts in ([stream], *seeded_cuts(stream, 50, seed=8), [stream[at : at + 65536] for at in range(0, 9 << 20, 65536)]):
+    for parts in (
+        [stream],
+        *seeded_cuts(stream, 50, seed=8),
+        [stream[at : at + 65536] for at in range(0, 9 << 20, 65536)],
+    ):
         out, seen = scan(_fast, parts)
         assert out == event(HELLO, end) + large + event(STOP, end) + event(DONE, end)
         assert (seen["unjudged"], seen["malformed"], seen["finished"], seen["done"]) == (1, 1, True, True)

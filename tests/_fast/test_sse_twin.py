@@ -6,12 +6,12 @@ import random
 import tracemalloc
 from typing import Any
 
-import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import CONTENT, HELLO, SEEN, answer, bytewise, cuts, event, mixed, scan
 
 from gateway import _fast
+from tests._fast import twins
+from tests._fast.streams import CONTENT, HELLO, SEEN, answer, bytewise, cuts, event, mixed, scan
 
 VALUES = st.sampled_from(
     [
@@ -38,7 +38,9 @@ VALUES = st.sampled_from(
         b"[]}",
     ]
 )
-FIELDS = st.sampled_from([b"data", b"data", b"data", b"event", b"id", b"", b"datax", b"dat", b"\xef\xbb\xbfdata", b"\x00"])
+FIELDS = st.sampled_from(
+    [b"data", b"data", b"data", b"event", b"id", b"", b"datax", b"dat", b"\xef\xbb\xbfdata", b"\x00"]
+)
 COLONS = st.sampled_from([b": ", b": ", b":", b"", b":  "])
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 LINES = st.builds(lambda *parts: b"".join(parts), FIELDS, COLONS, VALUES, ENDS)

@@ -42,7 +42,7 @@ class Talkative:
         @field_validator("word")
         @classmethod
         def _refuse(cls, word: str) -> str:
-            if "canary" in word:
+            if "canary" in word or "bird" in word:
                 raise ValueError(f"no birds here, not even {word!r}")
             return word
 
