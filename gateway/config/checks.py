@@ -8,7 +8,8 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.config.explain import shown, suggestion
+from gateway.config.explain import suggestion
+from gateway.config.found import shown
 from gateway.config.nodes import Mapping, Node, Scalar, Sequence, child
 from gateway.config.problems import Path, Problems, quoted
 

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from gateway.catalog import Catalog, UnknownName, policies, providers, strategies
 from gateway.config.checks import check_targets, plain_secrets
-from gateway.config.explain import Found, prepare, report, shown
+from gateway.config.explain import prepare, report
+from gateway.config.found import Found, shown
 from gateway.config.model import Config
 from gateway.config.nodes import Entry, Mapping, Node, Scalar, Sequence, child, plain
 from gateway.config.problems import Path, Problems
@@ -99,7 +100,7 @@ def _options(catalog: Catalog, base: type[Kind], found: Found, problems: Problem
         return model.model_validate(plain(found.node))
     except ValidationError as error:
         report(error.errors(include_url=False, include_input=False), model, found, problems)
-    except Exception as error:  # noqa: BLE001 - a plug-in's validator may fail in any way; its words might quote a secret
+    except Exception as error:  # a plug-in's validator may fail in any way; its words might quote a secret
         name = type(error).__name__
         problems.add(found.place, found.path, f"its check failed with {name}", "report this to whoever wrote the type")
     return stand_in
@@ -135,7 +136,7 @@ def _options_class(
             problem, cure = f"unknown {catalog.kind} {shown(node, path)}", f"known: {', '.join(catalog.names())}"
         problems.add(node.place, path, problem, cure)
         return None
-    except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way while it is imported
+    except Exception as error:  # a plug-in may fail in any way while it is imported
         problems.add(node.place, path, f"{catalog.kind} {shown(node, path)} cannot be loaded: {type(error).__name__}")
         return None
     options: Any = getattr(extension, "Options", base)

@@ -33,12 +33,12 @@ def parse(text: str, file: str, problems: Problems) -> Mapping | None:
     except yaml.YAMLError as error:
         tree.refuse(*explained(error, text, file))
         return None
-    except _GiveUp:
+    except _StopError:
         return None
     return tree.top()
 
 
-class _GiveUp(Exception):
+class _StopError(Exception):
     """The rest of the file would only bring problems that are not there."""
 
 
@@ -103,7 +103,7 @@ class _Tree:
 
     def _give_up(self, place: Place, problem: str, cure: str = "") -> None:
         self.refuse(place, problem, cure)
-        raise _GiveUp
+        raise _StopError
 
     def _path(self) -> Path:
         path: list[str | int] = []

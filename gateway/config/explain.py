@@ -13,14 +13,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from gateway.config import not_yet
-from gateway.config.nodes import Mapping, Node, Scalar, Sequence, child, scalars
-from gateway.config.problems import Path, Place, Problems, quoted
+from gateway.config.found import Found, holds_secrets, locate, shown
+from gateway.config.nodes import Scalar, Sequence, scalars
+from gateway.config.problems import Path, Problems
 from gateway.config.shape import is_secret, known_keys, numbers_only
 
 QUOTE = "put it in quotes"
@@ -54,19 +54,6 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 WITHHELD = "is refused; the reason could show a secret"
 
-_SECRET_KEY = re.compile(r"(.*[_-])?(keys?|tokens?|secrets?|password|credentials?|auth|headers)", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Found:
-    """Where an error stands: its path, its value's and its key's place, the value (of a missing key: the section)."""
-
-    path: Path
-    place: Place
-    key: Place
-    node: Node
-    absent: str | None = None
-
 
 def report(errors: Many[ErrorDetails], model: type[BaseModel], top: Found, problems: Problems) -> None:
     """Add every error of one validation to ``problems``. ``top`` is what was validated, as ``model``."""
@@ -91,49 +78,12 @@ def prepare(model: type[BaseModel], top: Found, problems: Problems) -> None:
             problems.add(scalar.place, (*top.path, *path), problem, "write a number without quotes")
 
 
-def locate(top: Found, loc: tuple[str | int, ...], *, missing: bool) -> Found:
-    """Follow pydantic's path through the tree; what it adds to the path (the kind in a union) is not in the tree."""
-    found = top
-    for position, step in enumerate(loc):
-        node = child(found.node, step)
-        if node is not None:
-            key = found.node.entries[str(step)].key if isinstance(found.node, Mapping) else node.place
-            found = Found((*found.path, step), node.place if isinstance(node, Scalar) else key, key, node)
-        elif position == len(loc) - 1 and step != "[key]":
-            path = (*found.path, step) if missing else found.path
-            found = Found(path, found.key, found.key, found.node, absent=str(step))
-        elif step == "[key]":
-            found = Found(found.path, found.key, found.key, Scalar(found.key, str(found.path[-1]), str(found.path[-1])))
-    return found
-
-
-def shown(node: Node, path: Path) -> str:
-    """A value as a message may show it."""
-    if not isinstance(node, Scalar):
-        return "a mapping" if isinstance(node, Mapping) else "a list"
-    if node.referred:
-        return quoted(node.text)
-    if node.value is None:
-        return "nothing"
-    if node.secret or _holds_secrets(path):
-        return "a value that is not shown here"
-    if isinstance(node.value, str):
-        return quoted(node.value)
-    return node.text if isinstance(node.value, bool) else f"the number {node.text}"
-
-
 def suggestion(name: str, known: Many[str], otherwise: str = "known here") -> str:
     """``did you mean "x"?`` when something known is close, else what is known."""
     close = difflib.get_close_matches(name, known, n=1)
     if not close and len(known) == 1 and otherwise == "write one of":
         return f'write "{known[0]}"'
     return f'did you mean "{close[0]}"?' if close else f"{otherwise}: {', '.join(known) or 'nothing'}"
-
-
-def _holds_secrets(path: Path) -> bool:
-    """By its name, whatever stands there: a key may have been written in the wrong place."""
-    names = [step for step in path if isinstance(step, str)]
-    return path[-1:] != ("type",) and any(_SECRET_KEY.fullmatch(name) for name in names)
 
 
 def _miscounted(error: ErrorDetails, found: Found) -> bool:
@@ -181,7 +131,7 @@ def _foreign(error: ErrorDetails, found: Found) -> str:
     hidden = [
         str(scalar.value)
         for path, scalar in scalars(found.node, found.path)
-        if scalar.value not in (None, "", True, False) and (scalar.referred or scalar.secret or _holds_secrets(path))
+        if scalar.value not in (None, "", True, False) and (scalar.referred or scalar.secret or holds_secrets(path))
     ]
     if any(secret in words or repr(secret)[1:-1] in words for secret in hidden):
         return WITHHELD

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from gateway.config.problems import Path, Place
 
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]{0,18})(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?")
 WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),

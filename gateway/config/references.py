@@ -29,7 +29,7 @@ _REFERENCE = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<body>[^{}]*)\}|(?P<stray>\
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A reference that cannot be followed: the problem and its cure."""
 
     def __init__(self, problem: str, cure: str = "") -> None:
@@ -72,7 +72,7 @@ class Resolver:
             referred = True
             try:
                 parts.append(self._follow(match["body"], folder))
-            except _Refused as refused:
+            except _RefusedError as refused:
                 failed = True
                 self.problems.add(node.place, path, refused.problem, refused.cure)
         value = "".join([*parts, text[end:]])
@@ -80,10 +80,10 @@ class Resolver:
 
     def _follow(self, body: str | None, folder: FilePath) -> str:
         if body is None:
-            raise _Refused('"${" without its "}"', "close it on the same line, do not nest; $${ is a plain ${")
+            raise _RefusedError('"${" without its "}"', "close it on the same line, do not nest; $${ is a plain ${")
         source, colon, argument = body.partition(":")
         if not colon or not source:
-            raise _Refused(f"the reference {quoted('${' + body + '}')} names no source", "write ${env:NAME}")
+            raise _RefusedError(f"the reference {quoted('${' + body + '}')} names no source", "write ${env:NAME}")
         if source == "env":
             return self._env(argument)
         if source == "file":
@@ -93,38 +93,38 @@ class Resolver:
     def _env(self, argument: str) -> str:
         name, alternative, default = argument.partition(":-")
         if not _NAME.fullmatch(name):
-            raise _Refused(f"{quoted(name)} is not a variable's name", "write ${env:NAME} or ${env:NAME:-default}")
+            raise _RefusedError(f"{quoted(name)} is not a variable's name", "write ${env:NAME} or ${env:NAME:-default}")
         value = self.environ.get(name)
         if alternative:
             return value or default
         if value is None:
             close = difflib.get_close_matches(name, list(self.environ), n=1, cutoff=0.8)
             meant = f"did you mean {close[0]}?" if close else f"set it, or write ${{env:{name}:-default}}"
-            raise _Refused(f"the environment variable {name} is not set", meant)
+            raise _RefusedError(f"the environment variable {name} is not set", meant)
         return value
 
 
 def _file(argument: str, folder: FilePath) -> str:
     if not argument:
-        raise _Refused("the reference ${file:} names no file", "write ${file:PATH}")
+        raise _RefusedError("the reference ${file:} names no file", "write ${file:PATH}")
     path = folder / argument
     shown = quoted(str(path))
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise _Refused(f"{shown} is not a regular file", "name a file that holds the value")
+            raise _RefusedError(f"{shown} is not a regular file", "name a file that holds the value")
         with path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
     except FileNotFoundError:
-        raise _Refused(f"there is no file {shown}", "a relative path begins at this YAML file's folder") from None
+        raise _RefusedError(f"there is no file {shown}", "a relative path begins at this YAML file's folder") from None
     except (OSError, ValueError) as error:
-        raise _Refused(f"the file {shown} cannot be read: {_reason(error)}", "see its permissions") from None
+        raise _RefusedError(f"the file {shown} cannot be read: {_reason(error)}", "see its permissions") from None
     if len(content) > MAX_FILE:
-        raise _Refused(f"the file {shown} is larger than 1MiB", "name the file that holds the value alone")
+        raise _RefusedError(f"the file {shown} is larger than 1MiB", "name the file that holds the value alone")
     try:
         return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise _Refused(f"the file {shown} is not UTF-8 text", "a value must be text") from None
+        raise _RefusedError(f"the file {shown} is not UTF-8 text", "a value must be text") from None
 
 
 def _further(source: str, argument: str) -> str:
@@ -132,13 +132,13 @@ def _further(source: str, argument: str) -> str:
         try:
             follow: Callable[[str], str] = point.load()
             value = follow(argument)
-        except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way; its words might quote the secret
-            raise _Refused(f'the source "{source}" failed with {type(error).__name__}', "see its manual") from None
+        except Exception as error:  # a plug-in may fail in any way; its words might quote the secret
+            raise _RefusedError(f'the source "{source}" failed with {type(error).__name__}', "see its manual") from None
         if not isinstance(value, str):
-            raise _Refused(f'the source "{source}" gave no text but a {type(value).__name__}', "see its manual")
+            raise _RefusedError(f'the source "{source}" gave no text but a {type(value).__name__}', "see its manual")
         return value
     known = ", ".join(["env", "file", *sorted(point.name for point in entry_points(group=GROUP))])
-    raise _Refused(f"unknown source {quoted(source)} of a reference", f"known here: {known}")
+    raise _RefusedError(f"unknown source {quoted(source)} of a reference", f"known here: {known}")
 
 
 def _reason(error: Exception) -> str:

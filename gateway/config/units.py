@@ -1,6 +1,6 @@
 """Durations and sizes: always with their unit, because 30 may be seconds to one reader and milliseconds to another.
 
-``10s``, ``250ms``, ``1m30s``, ``2h`` become seconds (float); ``512B``, ``64KiB``, ``20MiB``, ``1MB`` become bytes (int).
+``10s``, ``250ms``, ``1m30s``, ``2h`` become seconds (float); ``512B``, ``64KiB``, ``1MB`` become bytes (int).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+NUMBER = r"[0-9]{1,16}(?:\.[0-9]{1,9})?"
 DURATION_PATTERN = rf"^(?=.)(?:{NUMBER}h)?(?:{NUMBER}m)?(?:{NUMBER}s)?(?:{NUMBER}ms)?$"
 SIZE_PATTERN = rf"^{NUMBER}(?:B|KB|MB|GB|KiB|MiB|GiB)$"
 
 _DURATION = re.compile(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?(?:({NUMBER})ms)?")
 _SIZE = re.compile(rf"({NUMBER})(B|KB|MB|GB|KiB|MiB|GiB)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
-LONGEST = 366 * 24 * 3600.0  # a timer beyond a year is a slip of the pen
+LONGEST = 366 * 24 * 3600  # a timer beyond a year is a slip of the pen
 LARGEST = 2**50
 
 
@@ -39,10 +39,10 @@ def parse_duration(value: Any) -> float:
     match = _DURATION.fullmatch(value)
     if match is None or not value:
         raise refused("must be a duration, found {found}", "write for example 10s, 250ms, 1m30s or 2h")
-    seconds = sum(float(part or 0) * scale for part, scale in zip(match.groups(), _SECONDS.values(), strict=True))
+    seconds = sum(Decimal(part or 0) * scale for part, scale in zip(match.groups(), _SECONDS.values(), strict=True))
     if seconds > LONGEST:
         raise refused("must be at most a year (8784h), found {found}")
-    return round(seconds, 9)
+    return float(seconds)
 
 
 def parse_size(value: Any) -> int:
@@ -61,11 +61,11 @@ def parse_size(value: Any) -> int:
 
 def write_duration(seconds: float) -> str:
     """In the largest unit that divides it, so ``parse_duration`` reads the same number back."""
-    nanoseconds = round(seconds * 1e9)
+    exact = Decimal(repr(seconds)).quantize(Decimal("0.000000001"))
     for unit, scale in _SECONDS.items():
-        if nanoseconds and nanoseconds % round(scale * 1e9) == 0:
-            return f"{nanoseconds // round(scale * 1e9)}{unit}"
-    return f"{nanoseconds / 1e6:.6f}".rstrip("0").rstrip(".") + "ms" if nanoseconds else "0s"
+        if exact and exact % scale == 0:
+            return f"{int(exact / scale)}{unit}"
+    return f"{exact / _SECONDS['ms']:.6f}".rstrip("0").rstrip(".") + "ms" if exact else "0s"
 
 
 def write_size(size: int) -> str:

@@ -7,7 +7,7 @@ import asyncio
 from gateway.catalog import endpoints
 from gateway.contracts import PageAnswer
 from gateway.snapshot import Runtime
-from gateway.telemetry.exposition import render_slices
+from gateway.telemetry.exposition import CONTENT_TYPE, render_slices
 
 
 @endpoints.register("metrics")
@@ -21,4 +21,4 @@ class Metrics:
         for part in render_slices(runtime.scrape):
             slices.append(part)
             await asyncio.sleep(0)
-        return PageAnswer(200, b"".join(slices), "text/plain; version=0.0.4; charset=utf-8")
+        return PageAnswer(200, b"".join(slices), CONTENT_TYPE)

@@ -13,17 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 from gateway.telemetry.json_line import json_line, utc_milliseconds
 
 LONGEST = {"method": 32, "path": 512, "model": 200, "user_agent": 200}
-
-
-class AccessLog(Protocol):
-    """Where the lines go: a LogWriter."""
-
-    def write(self, line: bytes) -> None: ...
 
 
 class AttemptRecord(TypedDict, total=False):

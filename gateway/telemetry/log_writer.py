@@ -172,8 +172,8 @@ class LogWriter:
                     return False
             if self._reopen_asked and done < len(batch) and self._switch():
                 done = batch.rfind(b"\n", 0, done) + 1  # the new file gets the whole of a half-written line
-        self._in_flight = 0
         self._taken += len(batch)
+        self._in_flight = 0
         return True
 
     def _wait_out(self, problem: OSError) -> bool:

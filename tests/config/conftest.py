@@ -42,6 +42,8 @@ class Talkative:
         @field_validator("word")
         @classmethod
         def _refuse(cls, word: str) -> str:
+            if word.startswith("CANARY"):
+                raise ValueError(f"no capitals: {word.lower()}")
             if "canary" in word or "bird" in word:
                 raise ValueError(f"no birds here, not even {word!r}")
             return word
@@ -108,3 +110,8 @@ def write(tmp_path: Path) -> Any:
         return path
 
     return written
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    return dict(ENVIRONMENT)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRONMENT
 
 from gateway.config import ConfigError, load, render_problems
 
@@ -17,11 +16,13 @@ NAMES = sorted({path.name.split(".")[0] for path in CASES.glob("*.yaml")})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_problem_is_named_with_its_place_and_cure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_problem_is_named_with_its_place_and_cure(
+    name: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(CASES)
     files = sorted(path.name for path in CASES.glob(f"{name}.*yaml"))
     with pytest.raises(ConfigError) as caught:
-        load(files, environ=ENVIRONMENT)
+        load(files, environ=environ)
     said = render_problems(caught.value)
     assert said == Path(f"{name}.expected").read_text()
     assert "canary" not in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -82,6 +83,15 @@ def queue_together(writer: LogWriter, made: list[bytes]) -> None:
     writer._wake()
 
 
+def read_lines(fd: int, count: int, at_once: int) -> bytes:
+    """So many lines, in small reads."""
+    found = b""
+    while found.count(b"\n") < count:
+        assert select.select([fd], [], [], CEILING)[0], "nothing came"
+        found += os.read(fd, at_once)
+    return found
+
+
 def drain(fd: int) -> bytes:
     os.set_blocking(fd, False)
     found = b""
@@ -112,6 +122,25 @@ def test_many_lines_are_one_write(file: Path, disk: Disk) -> None:
     writer.close()
     assert file.read_bytes().count(b"\n") == 1_000
     assert disk.attempts == 1
+
+
+def test_a_trickle_of_lines_is_gathered(file: Path, disk: Disk) -> None:
+    writer = LogWriter(str(file), linger=CEILING)
+    for line in lines(5):
+        writer.write(line)
+        time.sleep(0.01)
+    writer.close()
+    assert disk.attempts == 1
+    assert writer.dropped == 0
+
+
+def test_what_is_written_makes_room_in_the_queue(file: Path) -> None:
+    writer = LogWriter(str(file), max_bytes=1_000, linger=0)
+    for number, line in enumerate(lines(50), start=1):
+        writer.write(line)
+        wait_for(lambda size=number * 100: file.stat().st_size == size and not writer._in_flight)  # type: ignore[misc]
+    writer.close()
+    assert writer.dropped == 0
 
 
 def test_no_thread_before_the_first_line(file: Path) -> None:
@@ -228,11 +257,9 @@ def test_a_slow_reader_gets_whole_lines_and_the_rest_is_counted(pipe: tuple[int,
 
 def test_a_pipe_gets_only_indivisible_writes(pipe: tuple[int, str], disk: Disk) -> None:
     read, path = pipe
-    received = 0
     writer = LogWriter(path)
     queue_together(writer, lines(200))
-    while received < 200:
-        received += os.read(read, 65536).count(b"\n")
+    read_lines(read, 200, at_once=65536)
     writer.close()
     assert disk.largest <= log_writer.PIPE_BUF
     assert disk.attempts < 20
@@ -245,9 +272,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, str], monkeyp
     made = lines(500)
     for line in made:
         writer.write(line)
-    received = b""
-    while received.count(b"\n") < 500:
-        received += os.read(read, 700)
+    received = read_lines(read, 500, at_once=700)
     writer.close()
     assert received == b"".join(made)
     assert writer.dropped == 0
@@ -261,6 +286,21 @@ def test_closing_on_a_full_pipe_that_does_not_block_counts_exactly(pipe: tuple[i
         writer.write(line)
     writer.close(timeout=0.1)
     assert drain(read).count(b"\n") + writer.dropped == 500
+
+
+def test_closing_waits_for_a_pipe_that_does_not_block(pipe: tuple[int, str]) -> None:
+    read, path = pipe
+    writer = LogWriter(path, linger=0)
+    os.set_blocking(writer._fd, False)
+    made = lines(200)
+    for line in made:
+        writer.write(line)
+    closing = threading.Thread(target=writer.close, args=(CEILING,))
+    closing.start()
+    received = read_lines(read, 200, at_once=1000)
+    closing.join(CEILING)
+    assert received == b"".join(made)
+    assert writer.dropped == 0
 
 
 def test_a_full_disk_drops_and_counts_and_the_thread_lives() -> None:

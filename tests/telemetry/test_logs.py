@@ -169,7 +169,7 @@ anything = some.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=50)
 @given(fields=some.dictionaries(some.text(some.characters(exclude_categories=())), anything, max_size=5))
 def test_any_mapping_gives_one_line_of_json(fields: dict[str, object]) -> None:
     line = json_line(fields)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from gateway.telemetry import request_id as module
 from gateway.telemetry.request_id import BLOCK, UuidSource, correlation_id, request_id
 
 SANE = ["a", "req_01H:x.y-z", "A" * 128, "dGVzdA+/==", "1-5759e988-bd862e3fe1be46a994272793"]
@@ -71,6 +72,12 @@ def test_a_full_millisecond_borrows_the_next() -> None:
     assert (uuid.UUID(first).int >> 80, uuid.UUID(second).int >> 80) == (5, 6)
 
 
+def test_ids_rise_even_when_chance_says_zero() -> None:
+    source = UuidSource(clock=lambda: 5_000_000, entropy=bytes)
+    made = [source.next() for _ in range(10)]
+    assert made == sorted(set(made))
+
+
 def test_random_bytes_are_fetched_in_blocks_and_used_once() -> None:
     blocks: list[int] = []
 
@@ -85,7 +92,8 @@ def test_random_bytes_are_fetched_in_blocks_and_used_once() -> None:
     assert blocks == [BLOCK, BLOCK]
 
 
-def test_forked_siblings_give_out_different_ids() -> None:
+def test_forked_siblings_give_out_different_ids_in_the_same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._source, "_clock", lambda: 2**41 * 1_000_000)
     request_id(None)  # so that there is something to inherit
     made = [request_id(None) for _ in range(500)]
     for _ in range(4):
