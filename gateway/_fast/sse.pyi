@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 @final
 class SseScanner:
@@ -15,7 +15,7 @@ class SseScanner:
         strip_usage: bool = False,
         drop_malformed: bool = True,
         event_hold: int = 65536,
-    ) -> SseScanner: ...
+    ) -> Self: ...
     def feed(self, data: bytes, /) -> bytes: ...
     def close(self) -> bytes: ...
     @property

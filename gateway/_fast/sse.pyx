@@ -13,8 +13,8 @@ its last line end: up to `event_hold` it is judged; above, it passes unjudged, w
 thousand, and counts as content.
 
 Between two feeds `_hold` has the unfinished event from its first byte, and all offsets kept are relative to that. While
-an unjudged event is `_passing`, nothing is held and `_line` is -1 if its current line has begun. Nothing here fails but
-for want of memory. Not for several threads at once. What an event means is judge.pyx's affair.
+an unjudged event is `_passing`, nothing is held and `_line` is -1 if its current line has begun. Nothing but want of
+memory makes this fail. Not for several threads at once. What an event means is judge.pyx's affair.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

@@ -102,7 +102,7 @@ TEXT = st.text(st.sampled_from('ab"\\/{}[]:,\n\x00é😀\u2028'), max_size=8)
 JSON = st.recursive(LEAVES | TEXT, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(value=st.dictionaries(TEXT, JSON, max_size=8), ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]))
 def test_any_object_is_the_twins(value: dict[str, object], ascii_only: bool, indent: int | None) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
@@ -157,7 +157,7 @@ def test_depth_and_width_and_length() -> None:
     assert _fast.top_level(deep) == {"a": (5, 1_000_005), "b": (1_000_010, 1_000_011)}
     with pytest.raises(ValueError, match="no whole value"):
         _fast.top_level(deep[:700_000])
-    wide = b"{" + b",".join(b'"%d":%d' % (number, number) for number in range(100_000)) + b"}"
+    wide = b"{" + b",".join(b'"%d":%d' % (number, number) for number in range(20_000)) + b"}"
     assert all(wide[start:end] == key.encode() for key, (start, end) in _fast.top_level(wide).items())
     for inside in (b"\\\\", b'\\"', b"x", b"{", b"\x00"):
         body = b'{"a":"' + inside * 1_000_000 + b'","b":1}'

@@ -197,6 +197,15 @@ def test_the_last_event_type_counts(fast: ModuleType) -> None:
     assert scanner.error is None
 
 
+@pytest.mark.parametrize("end", LINE_ENDS)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_data_over_lines_is_joined(fast: ModuleType, mark: bytes, end: bytes) -> None:
+    lines = [b"data:{", b": comment", b'data: "error":', b"data", b"id: 1", b'data:  "x"}', b"", b""]
+    scanner = scanner_of(fast)
+    scanner.feed(mark + end.join(lines))
+    assert scanner.error == b'{\n"error":\n\n "x"}'
+
+
 def test_malformed_events_are_dropped_and_the_rest_flows(fast: ModuleType) -> None:
     bad = event(b'{"choices":[') + event(b"\xff") + event(b" ") + event(b"NaN")
     stream = event(HELLO) + bad + event(STOP) + bad + event(DONE)

@@ -72,3 +72,10 @@ def test_after_close_nothing_more(fast: ModuleType) -> None:
     assert scanner.close() == b""
     with pytest.raises(ValueError, match="after close"):
         scanner.feed(b"x")
+
+
+def test_without_a_marker_there_is_none(fast: ModuleType) -> None:
+    for tail in (b"data:", b"data:\n\n"):
+        out, seen = scan(fast, [event(HELLO) + tail], done=b"")
+        assert out == event(HELLO) + (b"" if tail == b"data:" else tail)
+        assert (seen["done"], seen["events"], seen["malformed"]) == (False, 1, 0)

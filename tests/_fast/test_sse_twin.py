@@ -101,14 +101,14 @@ def test_mutated_streams() -> None:
         assert step_by_step(_fast, parts, options) == step_by_step(twins, parts, options)
 
 
-def test_a_million_tiny_events_in_one_feed() -> None:
+def test_very_many_tiny_events_in_one_feed() -> None:
     """Each kind would take minutes if something were searched or copied again for every event."""
-    for tiny in (b"\n", b"\r", b"\n\r", b":\r\r", b"data:\r\r"):
-        stream = tiny * 1_000_000
+    for tiny, count in ((b"\n", 200_000), (b"\r", 200_000), (b":\r\r", 50_000), (b"data:\n\r", 50_000)):
+        stream = tiny * count
         assert scan(_fast, [stream]) == (stream, scan(_fast, [])[1])
-    out, seen = scan(_fast, [b"data:1\n\ndata:{\n\n" * 200_000])
-    assert out == b"data:1\n\n" * 200_000
-    assert (seen["events"], seen["malformed"]) == (400_000, 200_000)
+    out, seen = scan(_fast, [b"data:1\n\ndata:{\n\n" * 50_000])
+    assert out == b"data:1\n\n" * 50_000
+    assert (seen["events"], seen["malformed"]) == (100_000, 50_000)
 
 
 def test_a_full_hold_byte_by_byte() -> None:
@@ -116,7 +116,7 @@ def test_a_full_hold_byte_by_byte() -> None:
         stream = (byte * 65536)[:65530]
         out, _ = scan(_fast, bytewise(stream))
         assert out in (b"", stream + b"\n\n", stream + b"\r\r", stream + b"\n", stream + b"\r")
-    assert scan(_fast, bytewise(b"x" * 200_000), event_hold=1 << 20)[0] == b"x" * 200_000 + b"\n\n"
+    assert scan(_fast, bytewise(b"x" * 100_000), event_hold=1 << 20)[0] == b"x" * 100_000 + b"\n\n"
 
 
 def test_nested_nonsense() -> None:
@@ -128,11 +128,11 @@ def test_nested_nonsense() -> None:
 
 
 def test_a_waiting_stream_holds_no_large_buffer_and_a_gone_one_none() -> None:
+    large = event(HELLO) * 1_000 + b"data: {"
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        scanners = [_fast.SseScanner(content=CONTENT) for _ in range(50)]
-        large = event(HELLO) * 2_000 + b"data: {"
+        scanners = [_fast.SseScanner(content=CONTENT) for _ in range(10)]
         for scanner in scanners:
             scanner.feed(b"data")
             scanner.feed(b": 1\n\ndata: {\n\n" + large)
@@ -143,6 +143,6 @@ def test_a_waiting_stream_holds_no_large_buffer_and_a_gone_one_none() -> None:
         assert (tracemalloc.get_traced_memory()[0] - before) / len(scanners) > 60_000
         scanners.clear()
         del scanner
-        assert tracemalloc.get_traced_memory()[0] - before < 65536 + len(large)
+        assert tracemalloc.get_traced_memory()[0] - before < 4096
     finally:
         tracemalloc.stop()
