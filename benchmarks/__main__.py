@@ -26,9 +26,9 @@ from benchmarks.table import render
 def main() -> int:
     settings = Settings.from_environ()
     found, cores = machine.describe(), machine.cores()
+    results = questions.Results(notes=[note] if (note := machine.busy()) else [])
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})  # the clients run in this process
     print(machine.headline(found), flush=True)
-    results = questions.Results()
     with tempfile.TemporaryDirectory(prefix="llm-gateway-bench-") as folder:
         try:
             with Stage(Path(folder), cores, results.notes) as stage:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+BUSY = 0.25  # of the cores
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PACKAGES = ("aiohttp", "uvloop", "httptools", "orjson", "pydantic", "Cython")
@@ -103,6 +104,16 @@ def describe() -> dict[str, object]:
     }
 
 
+def busy() -> str | None:
+    """A note when others are using the machine as we begin."""
+    load = os.getloadavg()[0]
+    if load < BUSY * len(os.sched_getaffinity(0)):
+        return None
+    return (
+        f"the machine was busy when this began (load average {load:.1f}): expect disturbed numbers, latencies above all"
+    )
+
+
 def headline(found: Mapping[str, object]) -> str:
     return (
         f"{found['cpu']}, {found['cores']} cores, Linux {found['kernel']}, Python {found['python']}, "
@@ -125,7 +136,7 @@ def _text(path: Path) -> str:
 
 
 def _first_line(command: list[str]) -> str | None:
-    """The first line a program says, if it is there. wrk and nginx print their version with an exit status of their own."""
+    """The first line a program says, if it is there. wrk prints its version with an exit status of 1."""
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -77,8 +77,3 @@ def per_cpu_second(requests: float, cpu_seconds: float) -> float | None:
 
 def micros_each(cpu_seconds: float, events: int) -> float | None:
     return cpu_seconds * 1e6 / events if events > 0 and cpu_seconds > 0 else None
-
-
-def added(through: Sequence[float], direct: Sequence[float], part: float) -> float:
-    """Milliseconds that the way through a proxy adds at this percentile."""
-    return (percentile(through, part) - percentile(direct, part)) * 1e3

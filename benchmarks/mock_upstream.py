@@ -8,9 +8,11 @@ benchmark needs: keep-alive, Content-Length bodies, chunked answers; it must out
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -94,14 +96,12 @@ class MockUpstream(asyncio.Protocol):
         self._next()
 
 
-async def serve(port_file: Path) -> None:
+async def serve(write_down: Callable[[str], object]) -> None:
     server = await asyncio.get_running_loop().create_server(MockUpstream, "127.0.0.1", 0, backlog=4096)
-    port_file.write_text(str(server.sockets[0].getsockname()[1]))
+    write_down(str(server.sockets[0].getsockname()[1]))
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    try:
-        uvloop.run(serve(Path(sys.argv[1])))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(Path(sys.argv[1]).write_text))

@@ -8,6 +8,7 @@ that are due in the same tick leave together, the same way for every proxy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 from collections import deque
@@ -56,6 +57,8 @@ class _Pacer:
         self._free: list[client.Client] = []
         self._waiting: deque[float] = deque()
         self._outcome = Pace()
+        self._wanted = 1 << 62
+        self._all_here = asyncio.Event()
 
     async def run(self, port: int) -> Pace:
         clients = await client.connect(port, CONNECTIONS, self._answered)
@@ -79,6 +82,8 @@ class _Pacer:
             each.send(self._request, time.perf_counter())
         await self._last_answers(len(clients))
         self._outcome = Pace()
+        self._wanted = 1 << 62
+        self._all_here.clear()
 
     def _leave(self, now: float) -> None:
         if self._free:
@@ -88,6 +93,7 @@ class _Pacer:
 
     def _answered(self, answered: client.Client) -> None:
         self._outcome.note(answered)
+        self._count()
         if answered.broken:
             return
         if self._waiting:
@@ -96,9 +102,14 @@ class _Pacer:
             self._free.append(answered)
 
     async def _last_answers(self, count: int) -> None:
-        ceiling = time.perf_counter() + 10
-        while len(self._outcome.whole) + self._outcome.failed < count and time.perf_counter() < ceiling:
-            await asyncio.sleep(0.005)
+        self._wanted = count
+        self._count()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_here.wait(), 10)
         lost = count - len(self._outcome.whole)
         if lost:
             raise Missing(f"{lost} of {count} paced requests failed or never ended: no number")
+
+    def _count(self) -> None:
+        if len(self._outcome.whole) + self._outcome.failed >= self._wanted:
+            self._all_here.set()

@@ -6,7 +6,7 @@ from workshop.environment import VENV
 from workshop.parts import Part
 
 PYTHON_FILES = ("gateway", "tests", "benchmarks", "workshop", "setup.py")
-STRICT = ("gateway", "benchmarks", "workshop")
+STRICT = ("gateway", "tests", "benchmarks", "workshop")
 
 
 def parts() -> list[Part]:

@@ -18,6 +18,7 @@ COVERAGE = """
 [run]
 plugins = Cython.Coverage
 source = gateway/_fast
+omit = *.pxd
 patch = subprocess, _exit
 parallel = true
 data_file = .coverage
@@ -34,7 +35,9 @@ def trace_parts() -> list[Part]:
     coverage = [python, "-m", "coverage"]
     return [
         Part("trace build", lambda: copy(tree, "trace")),
-        Part("trace tests", [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST], ours(tree), tree),
+        Part(
+            "trace tests", [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST, "-n", "2"], ours(tree), tree
+        ),
         Part("trace combine", [*coverage, "combine", "--rcfile=trace.ini", "-q"], directory=tree),
         Part("trace report", [*coverage, "report", "--rcfile=trace.ini"], directory=tree, quote="gateway/_fast/"),
     ]
@@ -51,11 +54,11 @@ def sanitize_parts() -> list[Part]:
     }
     return [
         Part("sanitize build", lambda: copy(tree, "sanitize")),
-        Part("sanitize tests", [str(Path(PYTHON).absolute()), "-m", "pytest", *FAST], environ, tree),
+        Part("sanitize tests", [str(Path(PYTHON).absolute()), "-m", "pytest", *FAST, "-s"], environ, tree),
     ]
 
 
-FAST = ("tests/_fast", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
+FAST = ("tests/_fast", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
 
 
 def ours(tree: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from workshop import checks, core, environment, machine
 from workshop.environment import PYTHON
 from workshop.parts import Part, run_lanes
 
-WORKERS = 2
+WORKERS = min(4, max(2, len(os.sched_getaffinity(0))))
 LEAST_COVERAGE = 85
 DATA = Path("build/coverage/.coverage").absolute()
 
@@ -79,14 +79,14 @@ def run_tests() -> tuple[Part, str]:
 
 
 def all_but_last(lines: Iterable[str]) -> str:
-    """Print every line but the last that is not blank, and return that one."""
-    held = ""
+    """Print every line but the last that is not blank (and what follows it), and return that one."""
+    held: list[str] = []
     for line in lines:
         if line.strip():
-            if held:
-                print(held, flush=True)
-            held = line.rstrip("\n")
-    return held
+            print("".join(held), end="", flush=True)
+            held.clear()
+        held.append(line)
+    return held[0].strip() if held else ""
 
 
 def coverage_parts() -> list[Part]:
@@ -99,7 +99,7 @@ def coverage_parts() -> list[Part]:
 
 def times(parts: Sequence[Part], total: float) -> str:
     """The time by part, and what failed."""
-    width = max(len(part.name) for part in parts)
+    width = max(len(name) for name in ("in all", *(part.name for part in parts)))
     lines = [f"  {part.name:<{width}}  {part.seconds:6.1f} s{'  FAILED' if part.code else ''}" for part in parts]
     return "\n".join(
         ["", "time by part (some ran side by side):", *lines, f"  {'in all':<{width}}  {total:6.1f} s", ""]
