@@ -1,7 +1,7 @@
 """The command line: ``llm-gateway run | check | explain | schema | version``.
 
 Nothing heavy is imported before the command is known. Exit codes: 0 done, 1 the configuration is wrong or
-the address is taken, 2 the command line is wrong.
+the address is taken, 2 the command line is wrong. What is asked for goes to stdout, what is wrong to stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gateway import __version__
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from gateway.snapshot import Snapshot
 
 DEFAULT = Path(__file__).parent.parent / "config" / "default.yaml"
 
@@ -28,13 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    config = _load(chosen.config or _default_files())
+    files = chosen.config or _default_files()
+    if not files:
+        print("llm-gateway: no configuration; name one with --config FILE or in $GATEWAY_CONFIG", file=sys.stderr)
+        return 1
+    config = _load(files)
     if config is None:
         return 1
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     from gateway.server.worker import run as serve
+    from gateway.wiring import CannotWire
 
     try:
         serve(config, port_file=chosen.port_file, announce=lambda where: _welcome(config, where))
+    except CannotWire as problem:
+        print(problem, file=sys.stderr)
+        return 1
     except OSError as problem:
         print(f"llm-gateway: cannot serve on {config.server.listen}: {problem.strerror or problem}", file=sys.stderr)
         return 1
@@ -44,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
 def check(chosen: argparse.Namespace) -> int:
     """Print every problem of a configuration."""
     config = _load(chosen.files)
-    if config is None:
+    if config is None or _wire(config) is None:
         return 1
     for warning in config.warnings:
         print(f"warning: {warning}")
@@ -56,15 +67,14 @@ def check(chosen: argparse.Namespace) -> int:
 def explain(chosen: argparse.Namespace) -> int:
     """Print the assembled path of a request."""
     config = _load([chosen.file])
-    if config is None:
+    snapshot = None if config is None else _wire(config)
+    if snapshot is None:
         return 1
-    from gateway.explanation import explanation
-    from gateway.wiring import wire
-
-    snapshot = wire(config)
     if chosen.model is not None and chosen.model not in snapshot.plans:
         print(f'{chosen.file}: no model "{chosen.model}"; there are {", ".join(snapshot.plans)}', file=sys.stderr)
         return 1
+    from gateway.explanation import explanation
+
     print(explanation(snapshot, chosen.model))
     return 0
 
@@ -74,10 +84,15 @@ def schema(_: argparse.Namespace) -> int:
     import json
 
     from gateway import wiring
+    from gateway.catalog import UnknownName
     from gateway.config import schema as configuration_schema
 
     assert wiring.SHIPPED
-    print(json.dumps(configuration_schema(), indent=2))
+    try:
+        print(json.dumps(configuration_schema(), indent=2))
+    except UnknownName as problem:  # an installed package publishes what cannot be loaded
+        print(f"llm-gateway: {problem}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -94,13 +109,25 @@ def _load(files: list[Path]) -> Config | None:
     try:
         return wiring.load(files)
     except ConfigError as wrong:
-        print(render_problems(wrong), file=sys.stderr)
+        print(render_problems(wrong), end="", file=sys.stderr)
+        return None
+
+
+def _wire(config: Config) -> Snapshot | None:
+    """The wired configuration, or None after it was said what cannot be wired."""
+    from gateway.wiring import CannotWire, wire
+
+    try:
+        return wire(config)
+    except CannotWire as problem:
+        print(problem, file=sys.stderr)
         return None
 
 
 def _default_files() -> list[Path]:
+    """`$GATEWAY_CONFIG`, or what lies beside the source; an installed package brings none."""
     named = os.environ.get("GATEWAY_CONFIG")
-    return [Path(named)] if named else [DEFAULT]
+    return [Path(named)] if named else [DEFAULT] if DEFAULT.exists() else []
 
 
 def _welcome(config: Config, where: str) -> None:
@@ -110,9 +137,17 @@ def _welcome(config: Config, where: str) -> None:
     print(f"llm-gateway {__version__} on http://{where}  (lane {config.server.lane}, process {os.getpid()})")
     print(f"models: {', '.join(dict.fromkeys(models)) or 'none'}")
     if models:
-        body = f'{{"model": "{models[0]}", "stream": true, "messages": [{{"role": "user", "content": "Hello, gateway"}}]}}'
-        print(f"try: curl -N http://{where}/v1/chat/completions -d '{body}'", flush=True)
+        print(f"try: curl -N http://{where}/v1/chat/completions -d {_example(models[0])}")
     sys.stdout.flush()
+
+
+def _example(model: str) -> str:
+    """A request for the shell; a model's name may hold quotes."""
+    import json
+    import shlex
+
+    message = {"role": "user", "content": "Hello, gateway"}
+    return shlex.quote(json.dumps({"model": model, "stream": True, "messages": [message]}))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +156,11 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("run", help="serve")
     one.add_argument(
-        "--config", action="append", type=Path, metavar="FILE", help="repeatable, later over earlier; or $GATEWAY_CONFIG"
+        "--config",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="repeatable, later over earlier; or $GATEWAY_CONFIG",
     )
     one.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there once it is known")
     one.set_defaults(command=run)

@@ -39,7 +39,9 @@ class Catalog:
         def add(implementation: Kind) -> Kind:
             taken = self._known.get(name)
             if taken is not None and taken is not implementation:
-                raise ValueError(f"{self.kind} {name!r} is registered twice: {_place(taken)} and {_place(implementation)}")
+                raise ValueError(
+                    f"{self.kind} {name!r} is registered twice: {_place(taken)} and {_place(implementation)}"
+                )
             self._known[name] = implementation
             return implementation
 
@@ -55,18 +57,28 @@ class Catalog:
             return self._known[name]
         if ":" in name:
             return self._from_module(name)
-        for point in entry_points(group=self.group, name=name):
-            return point.load()
+        published = {point.value: point for point in entry_points(group=self.group, name=name)}
+        if len(published) > 1:
+            raise UnknownName(
+                f'{self.kind} "{name}" is published twice: {" and ".join(published)}; write one as module:Name'
+            )
+        for point in published.values():
+            return self._loaded(name, point.load)
         close = difflib.get_close_matches(name, self.names(), n=1)
         meant = f'did you mean "{close[0]}"?' if close else f"known: {', '.join(self.names())}; or module:Name"
         raise UnknownName(f'unknown {self.kind} "{name}"; {meant}')
 
     def _from_module(self, name: str) -> Any:
         module, _, attribute = name.partition(":")
+        return self._loaded(name, lambda: getattr(import_module(module), attribute))
+
+    def _loaded(self, name: str, load: Callable[[], Any]) -> Any:
         try:
-            return getattr(import_module(module), attribute)
+            return load()
         except Exception as problem:  # a plug-in may fail in any way while it is imported
-            raise UnknownName(f'{self.kind} "{name}" cannot be loaded: {type(problem).__name__}: {problem}') from problem
+            raise UnknownName(
+                f'{self.kind} "{name}" cannot be loaded: {type(problem).__name__}: {problem}'
+            ) from problem
 
 
 def _place(implementation: type) -> str:

@@ -61,7 +61,6 @@ OVERLOADED = Kind(503, "service_unavailable_error", "overloaded", Whose.PRESSURE
 NO_TARGET = Kind(503, "service_unavailable_error", "no_healthy_providers", Whose.US)
 INTERNAL = Kind(500, "internal_error", "internal_error", Whose.US)
 CLIENT_STALLED = Kind(408, "timeout_error", "client_stalled", Whose.CLIENT)
-DRAINING = Kind(503, "service_unavailable_error", "draining", Whose.PRESSURE)
 
 CONNECT_FAILED = Kind(502, "api_error", "provider_unreachable", Whose.TARGET, Retry.ELSEWHERE)
 CONNECTION_LOST = Kind(502, "api_error", "provider_connection_lost", Whose.TARGET, Retry.ELSEWHERE)
@@ -105,8 +104,8 @@ class GatewayError(Exception):
     ) -> None:
         super().__init__(message)
         self.kind = kind
-        self.message = message
-        self.param = param
+        self.message = _encodable(message)
+        self.param = None if param is None else _encodable(param)
         self.code = code or kind.code
         self.type = type or kind.type
         self.retry_after = retry_after
@@ -156,6 +155,8 @@ def from_upstream(provider: str, status: int, words: ProviderWords, retry_after:
     """
     if words.code == "insufficient_quota" or words.type == "insufficient_quota":
         kind = UPSTREAM_QUOTA
+    elif words.code == "invalid_api_key":
+        kind = UPSTREAM_AUTH
     elif status in _CLIENT_MISTAKES:
         kind = Kind(status, "invalid_request_error", "provider_error", Whose.CLIENT)
         message = words.message or f"{provider} refused the request with status {status}"
@@ -163,6 +164,13 @@ def from_upstream(provider: str, status: int, words: ProviderWords, retry_after:
     else:
         kind = _BY_STATUS.get(status, UPSTREAM_FAILED)
     if kind is UPSTREAM_AUTH:
-        return GatewayError(kind, f"{provider} refused the gateway's credentials ({status}); check this provider's auth")
+        return GatewayError(
+            kind, f"{provider} refused the gateway's credentials ({status}); check this provider's auth"
+        )
     said = f": {words.message}" if words.message else ""
     return GatewayError(kind, f"{provider} answered {status}{said}", retry_after=retry_after)
+
+
+def _encodable(text: str) -> str:
+    """A path may hold bytes that are no text; a message that quotes one must still become JSON."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -5,22 +5,27 @@ with one upstream; a model becomes a plan; a policy takes part in the phases who
 
 Decided 2026-11: a model that a provider lists is served under its own name by every provider that lists
 it, in the order of the file; an entry under ``models`` of the same name takes its place.
+
+What a configuration names may be anybody's code: one that cannot be built, or lacks what its kind must
+have, is refused here by its place in the configuration. One that defines ``count_with(meters)`` is given
+the meters of `/metrics` once, before it is asked anything.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway import catalog, endpoints, policies, providers, routing
-from gateway.config import Config, ProviderOptions
+from gateway.config import Config, PolicyOptions, ProviderOptions, StrategyOptions
 from gateway.config import load as load_config
-from gateway.config.section import StrategyOptions
-from gateway.contracts import Phase, Plan, Provider, Strategy, Target, Timeouts, Upstream
+from gateway.contracts import Phase, Plan, Provider, Target, Timeouts, Upstream
 from gateway.policies.overload import Overload
 from gateway.snapshot import Limits, Snapshot
+from gateway.telemetry.meters import Meters
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.local import LocalUpstream
 
@@ -32,17 +37,22 @@ def load(paths: Sequence[Path | str], environ: Mapping[str, str] = os.environ) -
     return load_config(paths, environ=environ)
 
 
-def wire(config: Config, generation: int = 1) -> Snapshot:
-    """A snapshot of `config`. Connections open on first use, inside the running loop."""
-    called = {name: _wired(name, options) for name, options in config.providers.items()}
+class CannotWire(Exception):
+    """An extension does not work out. The text says where it is configured and quotes no setting."""
+
+
+def wire(config: Config, generation: int = 1, meters: Meters | None = None) -> Snapshot:
+    """A snapshot of `config`. Connections open on first use, inside the running loop. Raises CannotWire."""
+    build = Builder(Meters() if meters is None else meters)
+    called = {name: _wired(build, name, options) for name, options in config.providers.items()}
     calls, pages = _endpoints()
     asked = [Overload(max_in_flight=config.server.max_in_flight, max_buffered=config.server.max_buffered)]
-    asked += [catalog.policies.get(options.type)(options) for options in config.policies]
+    asked += [build.policy(position, options) for position, options in enumerate(config.policies)]
     return Snapshot(
         generation=generation,
         endpoints=calls,
         pages=pages,
-        plans=dict(_plans(config, called)),
+        plans=dict(_plans(build, config, called)),
         hooks={phase: _hooks(phase, asked) for phase in Phase},
         upstreams=[upstream for _, upstream, _ in called.values()],
         limits=Limits(
@@ -57,11 +67,44 @@ def wire(config: Config, generation: int = 1) -> Snapshot:
     )
 
 
+class Builder:
+    """Makes extensions from their settings."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def provider(self, name: str, options: ProviderOptions) -> Any:
+        kind = catalog.providers.get(options.type)
+        return self._built(f"providers.{name}", lambda: kind(name, options), "request")
+
+    def policy(self, position: int, options: PolicyOptions) -> Any:
+        kind = catalog.policies.get(options.type)
+        return self._built(f"policies[{position}]", lambda: kind(options), *(phase.value for phase in Phase))
+
+    def strategy(self, path: str, options: StrategyOptions) -> Any:
+        kind = catalog.strategies.get(options.type)
+        return self._built(path, lambda: kind(options) if hasattr(kind, "Options") else kind(), "choose")
+
+    def _built(self, path: str, make: Callable[[], Any], *hooks: str) -> Any:
+        """What it says itself when it fails is withheld: that might quote a setting, and the setting be a secret."""
+        try:
+            made = make()
+            if hasattr(made, "count_with"):
+                made.count_with(self._meters)
+        except Exception as problem:
+            last = traceback.extract_tb(problem.__traceback__)[-1]
+            text = f"{path}: cannot be built: {type(problem).__name__} in {last.filename}, line {last.lineno}"
+            raise CannotWire(text) from problem
+        if not any(callable(getattr(made, hook, None)) for hook in hooks):
+            raise CannotWire(f"{path}: {type(made).__name__} has no {' or '.join(hooks)}")
+        return made
+
+
 Wired = tuple[Provider, Upstream, Timeouts]
 
 
-def _wired(name: str, options: ProviderOptions) -> Wired:
-    provider: Any = catalog.providers.get(options.type)(name, options)
+def _wired(build: Builder, name: str, options: ProviderOptions) -> Wired:
+    provider = build.provider(name, options)
     pool, clocks = options.connection_pool, options.timeouts
     upstream: Upstream
     if hasattr(provider, "perform"):
@@ -72,13 +115,14 @@ def _wired(name: str, options: ProviderOptions) -> Wired:
     return provider, upstream, timeouts
 
 
-def _plans(config: Config, called: Mapping[str, Wired]) -> Iterator[tuple[str, Plan]]:
+def _plans(build: Builder, config: Config, called: Mapping[str, Wired]) -> Iterator[tuple[str, Plan]]:
     """Every model that may be asked for."""
 
     def target(provider: str, model: str) -> Target:
         wired, upstream, timeouts = called[provider]
         return Target(wired, config.providers[provider].model_id(model), upstream, timeouts)
 
+    default = config.routing.default_strategy
     served: dict[str, list[tuple[str, str]]] = {}
     for provider, options in config.providers.items():
         for model in options.models:
@@ -86,16 +130,11 @@ def _plans(config: Config, called: Mapping[str, Wired]) -> Iterator[tuple[str, P
     for name, places in served.items():
         if name not in config.models:
             targets = [target(*place) for place in places]
-            yield name, Plan(name, targets, _strategy(config.routing.default_strategy))
+            yield name, Plan(name, targets, build.strategy("routing.default_strategy", default))
     for name, route in config.models.items():
         targets = [target(each.provider, each.model) for each in route.targets]
-        yield name, Plan(name, targets, _strategy(route.strategy or config.routing.default_strategy))
-
-
-def _strategy(options: StrategyOptions) -> Strategy:
-    kind = catalog.strategies.get(options.type)
-    strategy: Strategy = kind(options) if hasattr(kind, "Options") else kind()
-    return strategy
+        path = f"models.{name}.strategy" if route.strategy else "routing.default_strategy"
+        yield name, Plan(name, targets, build.strategy(path, route.strategy or default))
 
 
 def _endpoints() -> tuple[dict[str, Any], dict[str, Any]]:

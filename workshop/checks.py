@@ -5,8 +5,8 @@ from __future__ import annotations
 from workshop.environment import VENV
 from workshop.parts import Part
 
-PYTHON_FILES = ("gateway", "tests", "benchmarks", "workshop", "setup.py")
-STRICT = ("gateway", "tests", "benchmarks", "workshop")
+PYTHON_FILES = ("gateway", "tests", "benchmarks", "workshop", "docs", "setup.py")
+STRICT = ("gateway", "tests", "benchmarks", "workshop", "docs")
 
 
 def parts() -> list[Part]:

@@ -36,7 +36,7 @@ def refuse(path: str, problem: str) -> NoReturn:
 def shown(value: Any) -> str:
     """A value as an error message may show it."""
     names = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
-    if isinstance(value, bool | int | float) or value is None:
+    if isinstance(value, bool | int | float):
         return str(value).lower()
     if isinstance(value, str) and len(value) <= 40:
         return f'"{value}"'
@@ -138,16 +138,25 @@ class ListOf:
             self.item.check(f"{path}[{index}]", item)
 
 
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "array": (list,),
+    "object": (dict,),
+    "integer": (int, float),
+    "null": (type(None),),
+}
+
+
+def fits(rule: Rule, value: Any) -> bool:
+    """Is `value` of the JSON type that `rule` judges?"""
+    kind = rule.schema.get("type", "string")
+    if isinstance(value, bool) or not isinstance(value, _TYPES[kind]):
+        return False
+    return not isinstance(value, float) or value.is_integer()
+
+
 class Either:
     """The first alternative whose JSON type fits the value judges it."""
-
-    _TYPES: Mapping[str, tuple[type, ...]] = {
-        "string": (str,),
-        "array": (list,),
-        "object": (dict,),
-        "integer": (int,),
-        "null": (type(None),),
-    }
 
     def __init__(self, meaning: str, *alternatives: Rule) -> None:
         self.meaning, self.alternatives = meaning, alternatives
@@ -155,7 +164,7 @@ class Either:
 
     def check(self, path: str, value: Any) -> None:
         for alternative in self.alternatives:
-            if isinstance(value, self._TYPES[alternative.schema.get("type", "string")]) and not isinstance(value, bool):
+            if fits(alternative, value):
                 return alternative.check(path, value)
         refuse(path, f"must be {self.meaning}, not {shown(value)}")
 
@@ -165,7 +174,6 @@ class Uniform:
 
     def __init__(self, meaning: str, *alternatives: Rule) -> None:
         self.lists = [ListOf(alternative, nonempty=True) for alternative in alternatives]
-        self.first = Either(meaning, *alternatives)
         self.meaning = meaning
         self.schema: Schema = {"type": "array", "minItems": 1, "anyOf": [each.schema for each in self.lists]}
 
@@ -173,8 +181,7 @@ class Uniform:
         if not value:
             refuse(path, "must not be empty")
         for each in self.lists:
-            kinds = Either._TYPES[each.item.schema.get("type", "string")]
-            if isinstance(value[0], kinds) and not isinstance(value[0], bool):
+            if fits(each.item, value[0]):
                 return each.check(path, value)
         refuse(f"{path}[0]", f"must be {self.meaning}, not {shown(value[0])}")
 

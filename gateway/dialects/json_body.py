@@ -4,7 +4,7 @@ Same dialect on both sides means the client's own bytes are forwarded: field ord
 unknown fields survive. Only values that must differ are cut out and replaced where they stand.
 
 Duplicate top-level keys are refused, compared after unescaping: we would act on one of them and the
-provider, reading the same bytes again, perhaps on the other.
+provider, reading the same bytes again, perhaps on the other. So are those of an object that is edited.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ from gateway._fast import DuplicateKey, top_level
 from gateway.errors import GatewayError
 from gateway.exchange import Call
 
+ASK_USAGE = b'"include_usage":true'
+
 
 def read_call(body: bytes, *, streams: bool) -> Call:
     """Parse a request. Raises GatewayError 400 for what is not one JSON object with a model."""
     fields = _parse(body)
-    try:
-        spans = top_level(body)
-    except DuplicateKey as twice:
-        raise GatewayError(
-            errors.VALIDATION, f"{twice.key}: stands twice in the request; keep one", param=twice.key
-        ) from twice
+    spans = _spans(body)
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         problem = "is required" if model is None else "must be a non-empty string"
@@ -41,10 +38,27 @@ def _parse(body: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
-        raise GatewayError(errors.VALIDATION, f"the body is not valid JSON: {problem}") from problem
+        raise GatewayError(errors.VALIDATION, f"the body is not valid JSON: {_said(body, problem)}") from problem
     if not isinstance(fields, dict):
         raise GatewayError(errors.VALIDATION, "the body must be a JSON object")
     return fields
+
+
+def _said(body: bytes, problem: orjson.JSONDecodeError) -> str:
+    """What is wrong, and where."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        return f"byte {wrong.start} is not valid UTF-8"
+    return str(problem)
+
+
+def _spans(body: bytes, inside: str = "") -> dict[str, tuple[int, int]]:
+    try:
+        return top_level(body)
+    except DuplicateKey as twice:
+        param = inside + twice.key
+        raise GatewayError(errors.VALIDATION, f"{param}: stands twice in the request; keep one", param=param) from twice
 
 
 def rewritten(call: Call, *, model: str, ask_usage: bool) -> bytes:
@@ -56,16 +70,25 @@ def rewritten(call: Call, *, model: str, ask_usage: bool) -> bytes:
     if ask_usage and not call.wants_usage:
         where = call.spans.get("stream_options")
         if where is None:
-            insert = b'"stream_options":{"include_usage":true},'
+            insert = b'"stream_options":{' + ASK_USAGE + b"},"
         else:
-            options = call.fields["stream_options"] or {}
-            edits.append((*where, orjson.dumps({**options, "include_usage": True})))
+            edits.append((*where, _asking(call.body[slice(*where)])))
     if not edits and not insert:
         return call.body
     return _edited(call.body, edits, insert)
 
 
-def _edited(body: bytes, edits: list[tuple[int, int, bytes]], insert: bytes) -> bytes:
+def _asking(options: bytes) -> bytes:
+    """These stream options, and usage."""
+    if not orjson.loads(options):
+        return b"{" + ASK_USAGE + b"}"
+    where = _spans(options, "stream_options.").get("include_usage")
+    if where is None:
+        return _edited(options, [], ASK_USAGE + b",")
+    return _edited(options, [(*where, b"true")])
+
+
+def _edited(body: bytes, edits: list[tuple[int, int, bytes]], insert: bytes = b"") -> bytes:
     """`body` with spans replaced, and `insert` put before its first member."""
     first = body.index(b"{") + 1
     pieces = [body[:first], insert]

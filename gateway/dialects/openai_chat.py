@@ -19,17 +19,19 @@ from gateway.dialects.openai_usage import write_usage
 CONTENT = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio")
 
 _NAME = Text(pattern="[A-Za-z0-9_-]{1,64}", meaning="1 to 64 letters, digits, _ or -")
+_IMAGE = Object({"url": Text(nonempty=True)}, {"detail": OneOf("auto", "low", "high")})
 _PART = Tagged(
     "type",
     {
         "text": Object({"text": Text()}),
-        "image_url": Object({"image_url": Object({"url": Text(nonempty=True)}, {"detail": OneOf("auto", "low", "high")})}),
+        "image_url": Object({"image_url": _IMAGE}),
         "input_audio": Object({"input_audio": Object({"data": Text(), "format": Text()})}),
     },
     others=True,
 )
 _CONTENT = Either("a string or an array of parts", Text(), ListOf(_PART, nonempty=True))
-_CALL = Tagged("type", {"function": Object({"id": Text(), "function": Object({"name": Text(), "arguments": Text()})})}, others=True)
+_CALLED = Object({"name": Text(), "arguments": Text()})
+_CALL = Tagged("type", {"function": Object({"id": Text(), "function": _CALLED})}, others=True)
 _SPOKEN = Object({"content": _CONTENT}, {"name": Text()})
 _MESSAGE = Tagged(
     "role",
@@ -43,6 +45,7 @@ _MESSAGE = Tagged(
     },
 )
 _FUNCTION = Object({"name": _NAME}, {"description": Text(), "parameters": Object(), "strict": Boolean()})
+_JSON_SCHEMA = Object({"name": Text()}, {"schema": Object(), "strict": Boolean()})
 _TOOL_CHOICE = Either(
     "none, auto, required or an object naming a tool",
     OneOf("none", "auto", "required"),
@@ -74,7 +77,7 @@ REQUEST = Object(
             {
                 "text": Object(),
                 "json_object": Object(),
-                "json_schema": Object({"json_schema": Object({"name": Text()}, {"schema": Object(), "strict": Boolean()})}),
+                "json_schema": Object({"json_schema": _JSON_SCHEMA}),
             },
             others=True,
         ),
@@ -91,7 +94,7 @@ def read_question(fields: Mapping[str, Any]) -> Question:
     """A checked request, in neutral types."""
     choice = fields.get("tool_choice")
     tools = [_read_tool(tool["function"]) for tool in fields.get("tools") or () if tool.get("type") == "function"]
-    forced = choice["function"]["name"] if isinstance(choice, dict) and "function" in choice else None
+    forced = choice["function"]["name"] if isinstance(choice, dict) and choice["type"] == "function" else None
     if choice == "required" and tools:
         forced = tools[0].name
     return Question(
@@ -118,9 +121,7 @@ def write_answer(answer: Answer) -> bytes:
         {"index": index, "message": message, "logprobs": None, "finish_reason": answer.finish}
         for index in range(answer.choices)
     ]
-    return orjson.dumps(
-        {**_head(answer, "chat.completion"), "choices": choices, "usage": write_usage(answer.usage)}
-    )
+    return orjson.dumps({**_head(answer, "chat.completion"), "choices": choices, "usage": write_usage(answer.usage)})
 
 
 def write_events(answer: Answer, *, include_usage: bool) -> Iterator[bytes]:
@@ -169,9 +170,9 @@ def _read_tool(function: Mapping[str, Any]) -> Tool:
 
 
 def _read_schema(wanted: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if wanted is None or wanted["type"] not in ("json_object", "json_schema"):
-        return None
-    return (wanted.get("json_schema") or {}).get("schema") or {}
+    if wanted is not None and wanted["type"] == "json_schema":
+        return wanted["json_schema"].get("schema") or {}
+    return {} if wanted is not None and wanted["type"] == "json_object" else None
 
 
 def _write_call(call: ToolCall, arguments: str | None = None) -> dict[str, Any]:

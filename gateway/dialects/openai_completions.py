@@ -49,12 +49,12 @@ DIALECT = OpenAIDialect(REQUEST, content=CONTENT)
 def read_prompts(fields: Mapping[str, Any]) -> list[Question]:
     """One question per prompt; tokens are named by their numbers, as nobody here has their vocabulary."""
     prompt = fields["prompt"]
-    prompts = [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int) else prompt
+    prompts = [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int | float) else prompt
     most = fields.get("max_tokens")
     return [
         Question(
             model=fields["model"],
-            messages=[Message("user", each if isinstance(each, str) else " ".join(map(str, each)))],
+            messages=[Message("user", each if isinstance(each, str) else " ".join(str(int(token)) for token in each))],
             max_tokens=None if most is None else int(most),
             choices=int(fields.get("n") or 1),
             stream=fields.get("stream") is True,

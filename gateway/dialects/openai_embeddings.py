@@ -12,10 +12,11 @@ import orjson
 from gateway.dialects.fields import Either, Integer, ListOf, Object, OneOf, Text, Uniform
 from gateway.dialects.openai import OpenAIDialect
 
+_TEXT, _TOKENS = Text(nonempty=True), ListOf(Integer(0), nonempty=True)
 _INPUT = Either(
     "a string, an array of strings, of tokens, or of arrays of tokens",
-    Text(nonempty=True),
-    Uniform("a string, a token or an array of tokens", Text(nonempty=True), Integer(0), ListOf(Integer(0), nonempty=True)),
+    _TEXT,
+    Uniform("a string, a token or an array of tokens", _TEXT, Integer(0), _TOKENS),
 )
 
 REQUEST = Object(
@@ -30,9 +31,9 @@ DIALECT = OpenAIDialect(REQUEST)
 def read_inputs(fields: Mapping[str, Any]) -> list[str]:
     """The texts to embed; tokens are named by their numbers."""
     given = fields["input"]
-    if isinstance(given, str) or isinstance(given[0], int):
+    if isinstance(given, str) or isinstance(given[0], int | float):
         given = [given]
-    return [each if isinstance(each, str) else " ".join(map(str, each)) for each in given]
+    return [each if isinstance(each, str) else " ".join(str(int(token)) for token in each) for each in given]
 
 
 def write_vectors(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:

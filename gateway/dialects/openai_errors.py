@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import ceil, isfinite
 from typing import Any
 
 import orjson
@@ -21,6 +23,7 @@ _STATUS_OF = {
     "authentication_error": 401,
     "permission_error": 403,
     "not_found_error": 404,
+    "model_not_found": 404,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "tokens": 429,
@@ -51,16 +54,27 @@ def read_error(provider: str, status: int, headers: Mapping[str, str], body: byt
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> int | None:
     """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds or an HTTP date)."""
+    seconds = _number(headers.get("retry-after-ms", ""), 0.001)
+    value = headers.get("retry-after", "")
+    if seconds is None and value.strip()[:1].isdigit():
+        seconds = _number(value)
+    elif seconds is None:
+        seconds = _until(value, time.time() if now is None else now)
+    return None if seconds is None else max(0, ceil(seconds))
+
+
+def _number(value: str, unit: float = 1.0) -> float | None:
     try:
-        if "retry-after-ms" in headers:
-            return max(0, -int(-float(headers["retry-after-ms"]) // 1000))
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        if value.strip()[:1].isdigit():
-            return -int(-float(value) // 1)
-        moment = parsedate_to_datetime(value).timestamp()
-        return max(0, -int(-(moment - (time.time() if now is None else now)) // 1))
+        seconds = round(float(value) * unit, 6)
+    except ValueError:
+        return None
+    return seconds if isfinite(seconds) else None
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -89,4 +103,4 @@ def _inner_status(detail: Mapping[str, Any], words: ProviderWords) -> int:
             value = int(value)
         if isinstance(value, int) and 400 <= value <= 599:
             return value
-    return _STATUS_OF.get(words.type or "", _STATUS_OF.get(words.code or "", 502))
+    return _STATUS_OF.get(words.code or "", _STATUS_OF.get(words.type or "", 502))  # the code says more

@@ -1,7 +1,8 @@
 """Refuse what would drown us: too many requests at once, too many bytes of bodies in memory.
 
 Asked on the head alone, so a refused request costs neither its body nor an attempt. A body without a
-declared length counts as the largest allowed one. What was counted is given back once, at settlement.
+declared length, or a compressed one, counts as the largest allowed. What was counted is given back once,
+at settlement.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Overload:
 def _expected(exchange: Exchange) -> int:
     declared = exchange.headers.get("content-length", "")
     most = exchange.snapshot.limits.max_body
-    return min(int(declared), most) if declared.isdecimal() else most
+    plain = exchange.headers.get("content-encoding", "identity").lower() == "identity"
+    return min(int(declared), most) if plain and declared.isdecimal() else most
 
 
 def _full(message: str) -> GatewayError:

@@ -7,17 +7,20 @@ For a first run, for tests and for drills. Everything is determined by the reque
 * The answer is the last message's words, in order. With tools on offer and a user's turn last, it is a call
   of the forced or else the first tool, its arguments filled from the schema with the prompt's words. With
   a JSON schema asked for, it is an instance of that schema.
-* A stream brings one token per event, `pace` apart, after `first_token_delay`. A whole answer takes as
-  long as its stream would.
+* A stream brings its first token after `first_token_delay`, then one token per event, `pace` apart. A whole
+  answer takes as long as its stream would.
 * Of N requests exactly floor(N x `error_rate`) fail, evenly spread, with `error_status`.
+* Whatever a request's rules let through gets an answer; a schema that echo cannot make sense of, or that is
+  nested deeper than `DEEPEST`, gets the prompt's words.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain, repeat
 from typing import Annotated, Any, ClassVar
 
 import orjson
@@ -33,6 +36,7 @@ from gateway.exchange import Call
 
 CREATED = 1_700_000_000  # the same for every answer: determined means determined
 DIMENSIONS = 64
+DEEPEST = 64  # levels of a schema
 TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])")
 
 
@@ -57,47 +61,51 @@ class Echo:
     def __init__(self, name: str, options: EchoOptions) -> None:
         self.name = name
         self._options = options
-        self._due = 0.0  # errors owed so far
+        self._error_rate = Fraction(str(options.error_rate))  # 0.29 x 100 must be 29, as a user counts
+        self._asked = 0
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
         return passthrough(task, call, endpoint="echo:", model=model, headers={})
 
     def perform(self, request: WireRequest) -> Performance:
-        self._due += self._options.error_rate
-        if self._due >= 1:
-            self._due -= 1
+        if self._error_rate and self._is_due():
             return self._failure()
         fields = orjson.loads(request.body)
         task = Task(request.url.removeprefix("echo:/"))
         if task is Task.EMBEDDING:
-            return self._whole(embed(fields), 0)
+            return self._whole(embed(fields))
         if task is Task.CHAT:
             question = openai_chat.read_question(fields)
             reply = answer(question)
-            return self._said(
-                question,
-                reply.usage.output_tokens,
-                openai_chat.write_answer(reply),
-                openai_chat.write_events(reply, include_usage=question.include_usage),
-            )
+            events = openai_chat.write_events(reply, include_usage=_usage_event(question))
+            if question.stream:
+                return self._stream(events, before=1)  # the role comes at once
+            return self._whole(openai_chat.write_answer(reply), events, before=1)
         questions = openai_completions.read_prompts(fields)
         answers = [answer(each) for each in questions]
-        return self._said(
-            questions[0],
-            sum(each.usage.output_tokens for each in answers),
-            openai_completions.write_answers(answers),
-            openai_completions.write_events(answers, include_usage=questions[0].include_usage),
-        )
+        events = openai_completions.write_events(answers, include_usage=_usage_event(questions[0]))
+        if questions[0].stream:
+            return self._stream(events, before=0)
+        return self._whole(openai_completions.write_answers(answers), events, before=0)
 
-    def _said(self, question: Question, tokens: int, whole: bytes, events: Iterator[bytes]) -> Performance:
-        if not question.stream:
-            return self._whole(whole, tokens)
-        pauses = chain([self._options.first_token_delay], iter(lambda: self._options.pace, None))
-        return Performance(200, {"content-type": "text/event-stream"}, zip(pauses, events))
+    def _stream(self, events: Iterator[bytes], before: int) -> Performance:
+        return Performance(200, {"content-type": "text/event-stream"}, zip(self._pauses(before), events))
 
-    def _whole(self, body: bytes, tokens: int) -> Performance:
-        pause = self._options.first_token_delay + self._options.pace * tokens
+    def _whole(self, body: bytes, events: Iterable[bytes] = (), before: int = 0) -> Performance:
+        pause = self._options.first_token_delay
+        if self._options.pace:
+            pause = sum(pause for pause, _ in zip(self._pauses(before), events)) or pause
         return Performance(200, {"content-type": "application/json"}, iter([(pause, body)]))
+
+    def _pauses(self, before: int) -> Iterator[float]:
+        """The pause before each event of a stream; `before` events precede the first token."""
+        return chain(repeat(0.0, before), [self._options.first_token_delay], repeat(self._options.pace))
+
+    def _is_due(self) -> bool:
+        """Is it an error's turn?"""
+        before = self._asked * self._error_rate // 1
+        self._asked += 1
+        return self._asked * self._error_rate // 1 > before
 
     def _failure(self) -> Performance:
         said = {"message": "echo fails as configured (error_rate)", "type": "server_error", "param": None, "code": None}
@@ -118,7 +126,7 @@ def answer(question: Question) -> Answer:
         calls = [_call(question, last)]
         said = len(tokens(calls[0].arguments))
     else:
-        text = last.text if question.schema is None else orjson.dumps(instance(question.schema, last.text)).decode()
+        text = last.text if question.schema is None else _json(question.schema, last.text)
         pieces = tokens(text)[: question.max_tokens]
         said = len(pieces)
         cut = question.max_tokens is not None and len(tokens(text)) > question.max_tokens
@@ -140,24 +148,33 @@ def tokens(text: str) -> list[str]:
     return TOKEN.findall(text)
 
 
-def instance(schema: dict[str, Any], text: str) -> Any:
+def instance(schema: Any, text: str, depth: int = 0) -> Any:
     """A value of this JSON Schema, as far as echo knows schemas: types, properties, items, enum, const."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return text
     if "const" in schema:
         return schema["const"]
-    if schema.get("enum"):
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
         return schema["enum"][0]
     kind = schema.get("type", "object")
     if isinstance(kind, list):
         kind = kind[0] if kind else "string"
-    properties = schema.get("properties")
     if kind == "object":
+        properties = schema.get("properties")
         known = properties if isinstance(properties, dict) else {"echo": {"type": "string"}}
-        return {name: instance(inner if isinstance(inner, dict) else {}, text) for name, inner in known.items()}
+        return {name: instance(inner, text, depth + 1) for name, inner in known.items()}
     if kind == "array":
-        items = schema.get("items")
-        return [instance(items if isinstance(items, dict) else {"type": "string"}, text)]
-    numbers = {"integer": len(tokens(text)), "number": float(len(tokens(text))), "boolean": True, "null": None}
-    return numbers.get(kind, text)
+        return [instance(schema.get("items"), text, depth + 1)]
+    said = len(tokens(text))
+    simple = {"integer": said, "number": float(said), "boolean": True, "null": None}
+    return simple.get(kind, text) if isinstance(kind, str) else text
+
+
+def _json(schema: dict[str, Any], text: str) -> str:
+    try:
+        return orjson.dumps(instance(schema, text)).decode()
+    except orjson.JSONEncodeError:  # a constant nested deeper than can be written
+        return orjson.dumps(text).decode()
 
 
 def embed(fields: dict[str, Any]) -> bytes:
@@ -181,8 +198,13 @@ def _vector(text: str, size: int) -> list[float]:
 
 def _call(question: Question, last: Message) -> ToolCall:
     tool = next((tool for tool in question.tools if tool.name == question.forced_tool), question.tools[0])
-    arguments = instance({"type": "object", "properties": {}, **tool.parameters}, last.text)
-    return ToolCall(f"call_{_digest(question)[:20]}", tool.name, orjson.dumps(arguments).decode())
+    arguments = _json({"type": "object", "properties": {}, **tool.parameters}, last.text)
+    return ToolCall(f"call_{_digest(question)[:20]}", tool.name, arguments)
+
+
+def _usage_event(question: Question) -> bool:
+    """Every stream through the gateway has one, asked for by it if not by the client; so a whole's timing has."""
+    return question.include_usage or not question.stream
 
 
 def _heard(question: Question) -> int:

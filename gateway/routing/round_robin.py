@@ -11,16 +11,24 @@ from gateway.exchange import Exchange
 
 @strategies.register("round_robin")
 class RoundRobin:
-    """Each request begins one target further; its retries go on from there, never twice to the same."""
+    """Each request begins one target further; its retries go on from there, never twice to the same.
+
+    Retries do not move the turn: with two targets of which one is dead, only every other request meets it first.
+    """
 
     def __init__(self) -> None:
         self._next = 0
 
     def choose(self, targets: Sequence[Target], exchange: Exchange) -> Target | None:
-        first = self._next
-        for step in range(len(targets)):
-            target = targets[(first + step) % len(targets)]
-            if not exchange.tried(target):
-                self._next = (first + step + 1) % len(targets)
-                return target
-        return None
+        first = self._first(targets, exchange)
+        in_turn = (*targets[first:], *targets[:first])
+        return next((target for target in in_turn if not exchange.tried(target)), None)
+
+    def _first(self, targets: Sequence[Target], exchange: Exchange) -> int:
+        """Where this attempt's search begins."""
+        if exchange.attempts:
+            last = exchange.attempts[-1].target
+            return targets.index(last) + 1 if last in targets else 0
+        first = self._next % max(1, len(targets))
+        self._next = first + 1
+        return first

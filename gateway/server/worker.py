@@ -23,6 +23,7 @@ from gateway.config import Config
 from gateway.deadlines import TimerWheel
 from gateway.server.application import Application
 from gateway.server.listener import address_of, open_listener
+from gateway.server.protocol import HttpServer
 from gateway.snapshot import Runtime, Snapshot
 from gateway.telemetry import application_log
 from gateway.telemetry.log_writer import LogWriter
@@ -32,6 +33,7 @@ from gateway.telemetry.request_meters import RequestMeters
 from gateway.wiring import wire
 
 BACKLOG = 4096  # given twice: uvloop listens again, with a default of its own
+CUT = 5.0  # seconds for what is cut to close its connections and write its log lines
 FULL_LINE = 16 << 10  # bytes of a request line or a header
 
 log = logging.getLogger("gateway")
@@ -57,50 +59,55 @@ class Worker:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Open, serve, drain, close."""
-        runtime = self._runtime(wire(self._config))
+        scrape = Meters()
+        runtime = self._runtime(wire(self._config, meters=scrape), scrape)
         self._take_signals()
         server = self._config.server
+        application = Application(runtime)
         runner = web.ServerRunner(
-            web.Server(
-                Application(runtime),
-                handler_cancellation=True,
+            HttpServer(
+                application,
                 access_log=None,
+                auto_decompress=False,
+                lingering_time=0,
                 keepalive_timeout=server.keepalive_timeout,
                 max_line_size=FULL_LINE,
                 max_field_size=FULL_LINE,
             ),
-            shutdown_timeout=server.drain_timeout,
+            shutdown_timeout=server.drain_timeout + CUT,  # the drain decides, not aiohttp
         )
         await runner.setup()
         await web.SockSite(runner, self._listener, backlog=BACKLOG).start()
         ready()
         log.info("listening", extra={"address": address_of(self._listener), "models": len(runtime.snapshot.plans)})
         await self._stop.wait()
-        await self._drain(runtime, runner)
+        await self._drain(runtime, application, runner)
 
-    async def _drain(self, runtime: Runtime, runner: web.ServerRunner) -> None:
+    async def _drain(self, runtime: Runtime, application: Application, runner: web.ServerRunner) -> None:
         self._stop.clear()
         runtime.draining = True
         log.info("draining", extra={"active": runtime.meters.active.value})
         now = asyncio.create_task(self._stop.wait())
         await asyncio.wait([now], timeout=self._config.server.drain_delay)
         finish = asyncio.create_task(runner.cleanup())
-        await asyncio.wait([now, finish], return_when=asyncio.FIRST_COMPLETED)
+        patience = self._config.server.drain_timeout
+        await asyncio.wait([now, finish], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        cut = await application.cut(CUT)
+        await asyncio.wait([finish], timeout=CUT)
         for task in (now, finish):
             task.cancel()
         await asyncio.gather(now, finish, return_exceptions=True)
         for upstream in runtime.snapshot.upstreams:
             await upstream.close()
-        log.info("stopped", extra={"cut": runtime.meters.active.value})
+        log.info("stopped", extra={"cut": cut})
         for writer in self._logs:
             writer.close()
 
-    def _runtime(self, snapshot: Snapshot) -> Runtime:
+    def _runtime(self, snapshot: Snapshot, scrape: Meters) -> Runtime:
         logging_ = self._config.logging
         application = self._log(logging_.log)
         application_log.setup(logging_.level, application)
         access = None if logging_.access_log == "off" else self._log(logging_.access_log)
-        scrape = Meters()
         ProcessMeters(scrape)
         meters = RequestMeters(scrape)
         meters.build_info(__version__, self._config.server.lane)

@@ -1,0 +1,200 @@
+"""The command line, as a process: what it prints, where, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from gateway import __main__ as command_line
+from gateway import __version__
+from tests.harness import Gateway, config_for, eventually
+
+ROOT = Path(__file__).parents[1]
+GOOD = "providers: {e: {type: echo, models: {m: {}}}}\n"
+HEAVY = ("aiohttp", "asyncio", "pydantic", "yaml", "uvloop", "orjson", "gateway.config", "gateway._fast")
+
+
+def llm_gateway(*arguments: str | Path, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "GATEWAY_CONFIG"}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**clean, **(environ or {})},
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    file = tmp_path / "bad.yaml"
+    file.write_text("server: {listne: x}\nprovider: {}\n")
+    return file
+
+
+def test_version_is_quick_because_it_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys; from gateway.__main__ import main; main(['version']); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == f"llm-gateway {__version__}\n[]\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("frob",), ("run", "--frob"), ("check",), ("explain",)])
+def test_a_wrong_command_line_is_2_and_shows_the_usage(arguments: tuple[str, ...]) -> None:
+    done = llm_gateway(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: llm-gateway")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("check", "--help"), ("explain", "--help")])
+def test_help_is_0(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(list(arguments))
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: llm-gateway")
+
+
+def test_the_schema_is_what_is_shipped() -> None:
+    done = llm_gateway("schema")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == json.loads((ROOT / "config/gateway.schema.json").read_text())
+
+
+def test_check_tells_every_problem_of_every_file(good: Path, bad: Path) -> None:
+    done = llm_gateway("check", good, bad)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{bad}:1:10: server.listne: unknown key; did you mean" in done.stderr
+    assert f"{bad}:2:1: provider: unknown key; did you mean" in done.stderr
+    assert done.stderr.endswith("2 problems\n")
+
+
+def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plain.yaml"
+    file.write_text("providers: {o: {type: openai, auth: {type: api_key, key: sk-canary}}}\n")
+    assert command_line.main(["check", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].startswith(f"warning: {file}:1:")
+    assert said.endswith(f"{file}: good (1 providers, 0 routes)\n")
+    assert "canary" not in said
+
+
+def test_check_wires_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "no-provider.yaml"
+    file.write_text('providers: {p: {type: "json:loads"}}\n')
+    for command in (["check", str(file)], ["explain", str(file)]):
+        assert command_line.main(command) == 1
+        assert capsys.readouterr().err.startswith("providers.p: cannot be built: TypeError in ")
+
+
+def test_explain(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["explain", str(good)]) == 0
+    assert "m: RoundRobin\n  e -> m " in capsys.readouterr().out
+    assert command_line.main(["explain", str(good), "m"]) == 0
+    assert "m: RoundRobin" in capsys.readouterr().out
+    assert command_line.main(["explain", str(good), "x"]) == 1
+    assert capsys.readouterr().err == f'{good}: no model "x"; there are m\n'
+
+
+def test_run_refuses_before_it_listens(bad: Path, tmp_path: Path) -> None:
+    done = llm_gateway("run", "--config", bad, "--port-file", tmp_path / "port")
+    assert done.returncode == 1
+    assert done.stderr.endswith("2 problems\n")
+    assert not (tmp_path / "port").exists()
+    done = llm_gateway("run", "--config", tmp_path / "none.yaml")
+    assert done.stderr.splitlines()[0] == (
+        f"{tmp_path}/none.yaml:1:1: there is no such file; see the path given with --config"
+    )
+    broken = tmp_path / "no-provider.yaml"
+    broken.write_text('server: {listen: "127.0.0.1:0"}\nproviders: {p: {type: "json:loads"}}\n')
+    done = llm_gateway("run", "--config", broken)
+    assert done.returncode == 1
+    assert done.stderr.startswith("providers.p: cannot be built: TypeError in ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_address_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        file = tmp_path / "taken.yaml"
+        file.write_text(f'server: {{listen: "127.0.0.1:{taken.getsockname()[1]}"}}\n{GOOD}')
+        done = llm_gateway("run", "--config", file)
+    assert done.returncode == 1
+    assert re.fullmatch(r"llm-gateway: cannot serve on 127\.0\.0\.1:\d+: Address already in use\n", done.stderr)
+
+
+def test_without_any_file_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An installed package has no config/ beside it."""
+    monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
+    monkeypatch.setattr(command_line, "DEFAULT", Path("/nowhere/default.yaml"))
+    assert command_line.main(["run"]) == 1
+    assert "--config FILE or in $GATEWAY_CONFIG" in capsys.readouterr().err
+
+
+def test_the_file_may_be_named_by_the_environment(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_CONFIG", str(good))
+    assert command_line._default_files() == [good]
+    monkeypatch.delenv("GATEWAY_CONFIG")
+    assert command_line._default_files() == [ROOT / "config/default.yaml"]
+
+
+def test_later_files_lie_over_earlier_ones(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text('server: {listen: "127.0.0.1:1"}\n' + GOOD)
+    second.write_text('server: {listen: "127.0.0.1:0"}\nmodels: {over: {targets: [{provider: e, model: m}]}}\n')
+    port = tmp_path / "port"
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "run", "--config", first, "--config", second, "--port-file", port],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        eventually(port.exists)
+        assert lines[0].startswith(f"llm-gateway {__version__} on http://127.0.0.1:{port.read_text().strip()} ")
+        assert lines[1] == "models: over, m\n"
+        process.terminate()
+        assert process.wait(40) == 0
+
+
+def test_what_is_printed_can_be_pasted() -> None:
+    config = config_for()
+    config["providers"]["echo"]["models"] = {'it\'s-"quoted"': {}}
+    with Gateway(config) as gateway:
+        printed = next(line for line in gateway.output.splitlines() if line.startswith("try: "))
+        curl, unbuffered, url, data, body = shlex.split(printed.removeprefix("try: "))
+        assert (curl, unbuffered, data) == ("curl", "-N", "-d")
+        form = {"content-type": "application/x-www-form-urlencoded"}  # what curl says
+        answer = httpx.post(url, content=body, headers=form, timeout=30)
+    assert "Hello" in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_warning_is_seen_at_start() -> None:
+    config = config_for()
+    config["providers"]["o"] = {"type": "openai", "auth": {"type": "api_key", "key": "sk-canary"}}
+    with Gateway(config) as gateway:
+        assert "warning: " in gateway.output
+        assert "providers.o.auth.key: a secret in plain text" in gateway.output
+        assert "canary" not in gateway.output
