@@ -120,25 +120,30 @@ class TimerWheel:
     def __len__(self) -> int:
         return sum(len(deadlines) for deadlines in self._slots.values())
 
-    def _arm(self, slot: int) -> None:
+    def _arm(self, slot: int | None) -> None:
         if self._armed is not None:
             self._armed[1].cancel()
-        delay = max(0.0, slot * self.tick - self.now())
-        self._armed = (slot, self._call_later(delay, self._turn))
+            self._armed = None
+        if slot is not None:
+            delay = max(0.0, slot * self.tick - self.now())
+            self._armed = (slot, self._call_later(delay, self._turn))
 
     def _turn(self) -> None:
-        self._armed = None
         now = self.now()
-        for slot in sorted(slot for slot in self._slots if slot * self.tick <= now):
-            for deadline in self._slots.pop(slot, ()):
-                deadline._slot = None
-                if deadline.at <= now:
-                    deadline.stop()
-                    deadline._fire()
-                else:
-                    self.place(deadline)
-        if self._slots and self._armed is None:
-            self._arm(min(self._slots))
+        try:
+            for slot in sorted(slot for slot in self._slots if slot * self.tick <= now):
+                for deadline in self._slots.pop(slot, ()):
+                    self._look_at(deadline, now)
+        finally:
+            self._arm(min(self._slots, default=None))  # of all: those placed meanwhile are not the only ones
+
+    def _look_at(self, deadline: Deadline, now: float) -> None:
+        deadline._slot = None
+        if deadline.at <= now:
+            deadline.stop()
+            deadline._fire()
+        else:
+            self.place(deadline)
 
 
 class Guard:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.contracts import Body, Phase, Reply, Target, UpstreamResponse
-from gateway.deadlines import Clock
+from gateway.deadlines import Clock, DeadlinePassed
 from gateway.dialects.json_body import read_call
 from gateway.errors import GatewayError, Retry
 from gateway.exchange import Attempt, Exchange
 from gateway.relay import Relay, StreamReply
 from gateway.settlement import settle
-from gateway.whole import is_json, read_answer, read_failure, timed
+from gateway.whole import deliver, is_stream, read_answer, read_failure, timed
 
 if TYPE_CHECKING:
     from gateway.snapshot import Runtime
@@ -39,25 +39,33 @@ async def handle(exchange: Exchange, runtime: Runtime, body: Body, reply: Reply)
     """Take one call from its head to its log line. Every exchange ends in `settle`."""
     runtime.meters.active.add(1)
     try:
+        await steps(exchange, runtime, body, reply)
+    except asyncio.CancelledError:
+        exchange.ended_by = exchange.ended_by or ("client" if reply.gone else "drain")
+        raise
+    except ConnectionError:  # the client left while we wrote
+        exchange.ended_by = "client"
+    finally:
+        runtime.meters.active.add(-1)
+        settle(exchange, runtime)
+
+
+async def steps(exchange: Exchange, runtime: Runtime, body: Body, reply: Reply) -> None:
+    """The steps in their order; an error in one of them is told to the client."""
+    try:
         ask(Phase.HEAD, exchange)  # who is it, is there room: from the headers, before a byte of body
         await read(exchange, body)  # the body within its limits, parsed, its model known
         ask(Phase.ADMIT, exchange)  # may they, can they afford it
         await answer(exchange, runtime, reply)  # choose, send, relay; again only before the first content
     except GatewayError as error:
         exchange.error = error
-        await refuse(exchange, error, reply)  # the only place where an error becomes bytes
-    except asyncio.CancelledError:
-        exchange.ended_by = exchange.ended_by or ("client" if reply.gone else "drain")
+        await refuse(exchange, runtime, error, reply)
+    except ConnectionError:
         raise
-    except ConnectionError:  # the client left while we wrote
-        exchange.ended_by = "client"
     except Exception:
         log.exception("internal error", extra={"request_id": exchange.id})
         exchange.error = GatewayError(errors.INTERNAL, f"internal error; it is logged as {exchange.id}")
-        await refuse(exchange, exchange.error, reply)
-    finally:
-        runtime.meters.active.add(-1)
-        settle(exchange, runtime)
+        await refuse(exchange, runtime, exchange.error, reply)
 
 
 def ask(phase: Phase, exchange: Exchange, *more: Target) -> None:
@@ -91,8 +99,8 @@ async def answer(exchange: Exchange, runtime: Runtime, reply: Reply) -> None:
             await attempt(exchange, runtime, stream)
         return
     body = await attempt(exchange, runtime, None)
-    exchange.status, exchange.bytes_out = 200, len(body)
-    await reply.send(200, {"content-type": "application/json", **own_headers(exchange)}, body)
+    headers = {"content-type": "application/json", **own_headers(exchange)}
+    await deliver(exchange, runtime, reply, 200, headers, body)
 
 
 async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | None) -> bytes:
@@ -129,7 +137,7 @@ async def send(exchange: Exchange, runtime: Runtime, this: Attempt, stream: Stre
             raise await read_failure(exchange, runtime, this, response)
         if stream is None:
             body = await read_answer(exchange, runtime, this, response)
-        elif is_json(response):
+        elif not is_stream(response):
             raise await read_failure(exchange, runtime, this, response)
         else:
             meters = runtime.meters.route(this.target.provider.name, exchange.model)
@@ -176,20 +184,37 @@ def own_headers(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-async def refuse(exchange: Exchange, error: GatewayError, reply: Reply) -> None:
-    """Tell the client: as a status while that is possible, else inside the stream."""
+async def refuse(exchange: Exchange, runtime: Runtime, error: GatewayError, reply: Reply) -> None:
+    """Tell the client: as a status while that is possible, else inside the stream. The only place that does."""
     if reply.gone:
-        return
-    if error.kind is errors.CLIENT_STALLED:
         exchange.ended_by = "client"
-        reply.abort()
+    elif error.kind is errors.CLIENT_STALLED:
+        abandon(exchange, reply)
     elif reply.started:
-        waiting = reply.write(exchange.endpoint.dialect.error_event(error))
-        if waiting is not None:
-            await waiting
-        await reply.end()
+        await tell_in_band(exchange, runtime, error, reply)
     else:
-        body = error.body()
-        exchange.status, exchange.bytes_out = error.status, len(body)
         headers = {"content-type": "application/json", **own_headers(exchange), **error.headers()}
-        await reply.send(error.status, headers, body)
+        try:
+            await deliver(exchange, runtime, reply, error.status, headers, error.body())
+        except GatewayError:
+            abandon(exchange, reply)
+
+
+async def tell_in_band(exchange: Exchange, runtime: Runtime, error: GatewayError, reply: Reply) -> None:
+    try:
+        with runtime.wheel.guard() as deadline:
+            deadline.set(Clock.CLIENT_WRITE, exchange.snapshot.limits.client_write)
+            event = exchange.endpoint.dialect.error_event(error)
+            exchange.bytes_out += len(event)
+            waiting = reply.write(event)
+            if waiting is not None:
+                await waiting
+            await reply.end()
+    except DeadlinePassed:
+        abandon(exchange, reply)
+
+
+def abandon(exchange: Exchange, reply: Reply) -> None:
+    """The client takes nothing, not even an error."""
+    exchange.ended_by = "client"
+    reply.abort()

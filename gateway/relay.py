@@ -8,9 +8,13 @@ The rules (design §5, §8.5):
 * The client gets the upstream's own bytes, whole events only. The exceptions: usage that only we asked
   for and malformed events are taken out; a missing final blank line or ``[DONE]`` is put in; comments
   stand between events; an in-band error ends what broke.
-* A stream is a success when every choice brought its finish reason or ``[DONE]`` came. Once it did, its
-  formal end may take `FINISH_GRACE`; then we end it ourselves.
-* While the client takes nothing, the upstream's idle clock stands still and `client_write` runs instead.
+* A stream is a success when every choice brought its finish reason or ``[DONE]`` came. Once it did, or once
+  an error was said inside it, its formal end may take `FINISH_GRACE`; then we end it ourselves, and what
+  breaks meanwhile no longer matters.
+* While the client takes nothing, the upstream's clocks stand still and `client_write` runs instead. Whatever
+  runs out then, `total` included, is the client's fault.
+* Comments and events never mix: a comment starts only while nothing is being written, and whoever wants to
+  write meanwhile waits for it.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 FINISH_GRACE = 5.0  # seconds: usage and [DONE] follow the finish reason at once, or not at all
 HELD_MOST = 1 << 20  # bytes of lifecycle frames without content; beyond, they go out
+PIECE = 64 << 10  # bytes given to the client at once; for each it has `client_write`
 COMMENT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 STREAM_HEADERS = {
@@ -51,7 +56,7 @@ class StreamReply:
         self._headers = headers  # what is known before any attempt: x-request-id
         self._patience = exchange.snapshot.limits.keepalive_after
         self._silence = runtime.wheel.watch(self._on_silence)
-        self._comments: asyncio.Task[None] | None = None
+        self._comment: asyncio.Task[None] | None = None
         self._writing = False
         self._boundary = True
 
@@ -61,43 +66,53 @@ class StreamReply:
 
     def __exit__(self, *_: object) -> None:
         self._silence.stop()
-        if self._comments is not None:
-            self._comments.cancel()
+        if self._comment is not None:
+            self._comment.cancel()
 
-    async def begin(self, chosen: Mapping[str, str]) -> None:
-        """Commit 200; `chosen` tells who answers, where that is known by now."""
-        if not self._reply.started:
-            self._exchange.status = 200
-            await self._reply.begin(200, {**STREAM_HEADERS, **self._headers, **chosen})
+    async def send(self, data: bytes, chosen: Mapping[str, str], *, boundary: bool) -> None:
+        """Send `data`; returns when there is room for more. `boundary`: when all is sent, an event ends there.
 
-    async def write(self, data: bytes, *, boundary: bool) -> None:
-        """Send `data`, which ends at an event's end if `boundary`; returns when there is room for more."""
+        `chosen` tells who answers; it goes out with the head, unless a comment has committed that already.
+        """
         self._writing = True
-        self._boundary = boundary
-        self._exchange.bytes_out += len(data)
         try:
-            waiting = self._reply.write(data)
-            if waiting is not None:
-                await waiting
+            if self._comment is not None:
+                await asyncio.wait((self._comment,))
+            self._boundary = boundary
+            self._exchange.bytes_out += len(data)
+            await self._write(data, chosen)
         finally:
             self._writing = False
-        self._silence.set(Clock.IDLE, self._patience)
 
     async def end(self) -> None:
+        if self._comment is not None:
+            await asyncio.wait((self._comment,))
         self._silence.stop()
         await self._reply.end()
 
-    def _on_silence(self) -> None:
-        self._comments = asyncio.get_running_loop().create_task(self._comment())
+    async def _write(self, data: bytes, chosen: Mapping[str, str]) -> None:
+        if not self._reply.started:
+            self._exchange.status = 200
+            await self._reply.begin(200, {**STREAM_HEADERS, **self._headers, **chosen})
+        waiting = self._reply.write(data)
+        if waiting is not None:
+            await waiting
+        self._silence.set(Clock.IDLE, self._patience)
 
-    async def _comment(self) -> None:
+    def _on_silence(self) -> None:
         """For front proxies that give up on silence; only between events, never to a client that lags."""
-        if not self._boundary or self._writing or self._reply.gone:
+        if self._writing or not self._boundary or self._reply.gone:
             self._silence.set(Clock.IDLE, self._patience)
-            return
-        with suppress(ConnectionError):  # it left: whoever waits for the upstream is told, not we
-            await self.begin({})
-            await self.write(COMMENT, boundary=True)
+        else:
+            self._comment = asyncio.get_running_loop().create_task(self._write_comment())
+
+    async def _write_comment(self) -> None:
+        try:
+            with suppress(ConnectionError):  # it left: whoever waits for the upstream is told, not we
+                self._exchange.bytes_out += len(COMMENT)
+                await self._write(COMMENT, {})
+        finally:
+            self._comment = None
 
 
 class Relay:
@@ -120,7 +135,10 @@ class Relay:
             exchange.call, event_hold=limits.event_hold, drop_malformed=limits.drop_malformed
         )
         self._held: list[bytes] = []
+        self._held_size = 0
         self._passing = False  # content has come: everything goes out
+        self._sending = False  # the client is being waited for; stays true if that ends badly
+        self._over_since: float | None = None
         self._latest = 0.0
         self._chosen: Mapping[str, str] = {}
         self._deadline: Deadline
@@ -129,13 +147,15 @@ class Relay:
         """Relay to the end. A GatewayError before content may be tried elsewhere, after it never."""
         self._chosen = chosen
         try:
-            await self._pour(response)
+            broken = await self._pour(response)
             with self._clock():
-                await self._close()
+                await self._close(broken)
         except DeadlinePassed as passed:
-            raise self._broken(late(passed.clock, self._provider)) from passed
+            raise late(Clock.CLIENT_WRITE, self._provider) from passed
         except GatewayError as error:
-            raise self._broken(error) from error
+            if not self._passing:
+                raise
+            raise self._cut(error) from error
         finally:
             self._account()
 
@@ -145,23 +165,30 @@ class Relay:
         self._deadline = guard.deadline
         return guard
 
-    async def _pour(self, response: UpstreamResponse) -> None:
-        """The body, part by part. What breaks after the last finish reason no longer matters."""
+    async def _pour(self, response: UpstreamResponse) -> GatewayError | None:
+        """The body, part by part; gives what broke it off. Raises DeadlinePassed only if the client was waited for."""
         try:
             with self._clock():
                 waited = self._wheel.now() - (self._attempt.connected or self._attempt.started)
                 self._deadline.set(Clock.FIRST_CONTENT, self._timeouts.first_content - waited)
                 await response.push(self._feed)
         except DeadlinePassed as passed:
-            if not self._complete or passed.clock is Clock.CLIENT_WRITE:
+            if self._sending:
                 raise
-        except GatewayError:
-            if not self._complete:
-                raise
+            if passed.clock is Clock.TOTAL and not self._over:
+                self._exchange.ended_by = "total"
+            return late(passed.clock, self._provider)
+        except GatewayError as error:
+            return error
+        return None
 
     @property
     def _complete(self) -> bool:
         return self._scanner.done or self._scanner.finished
+
+    @property
+    def _over(self) -> bool:
+        return self._complete or self._scanner.error is not None
 
     def _feed(self, data: bytes) -> Coroutine[Any, Any, None] | None:
         """Judge a part: hold it, or give the write that the upstream has to wait for."""
@@ -172,15 +199,22 @@ class Relay:
             self._meters.gap.observe(started - self._latest)
         else:
             self._refuse_early_error()
-            self._held.append(out)
-            if not scanner.content and sum(map(len, self._held)) < HELD_MOST:
+            self._hold(out)
+            if not scanner.content and self._held_size < HELD_MOST:
                 self._exchange.spent("relay", started)
                 return None
             out = self._release(started)
         self._latest = started
-        self._rest()
         self._exchange.spent("relay", started)
-        return self._send(out) if out else None
+        if out:
+            return self._send(out)
+        self._rest()
+        return None
+
+    def _hold(self, data: bytes) -> None:
+        if data:
+            self._held.append(data)
+            self._held_size += len(data)
 
     def _refuse_early_error(self) -> None:
         error = self._scanner.error
@@ -197,40 +231,50 @@ class Relay:
         return held
 
     async def _send(self, data: bytes) -> None:
-        self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
-        await self._stream.begin(self._chosen)
-        await self._stream.write(data, boundary=self._scanner.boundary)
+        """To the client, whose time this is: meanwhile the upstream's clocks stand still."""
+        self._sending = True
+        began = self._wheel.now()
+        for start in range(0, len(data), PIECE):
+            self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
+            await self._stream.send(data[start : start + PIECE], self._chosen, boundary=self._scanner.boundary)
+        self._sending = False
+        if self._over_since is not None:
+            self._over_since += self._wheel.now() - began
         self._rest()
 
     def _rest(self) -> None:
         """The clock for the upstream's next part."""
-        if self._complete:
-            self._deadline.set(Clock.FINISH, FINISH_GRACE)
+        if self._over:
+            now = self._wheel.now()
+            if self._over_since is None:
+                self._over_since = now
+            self._deadline.set(Clock.FINISH, self._over_since + FINISH_GRACE - now)
         else:
+            self._over_since = None
             self._deadline.set(Clock.IDLE, self._timeouts.idle)
 
-    async def _close(self) -> None:
-        """The body has ended: send what is left, or say that it ended too early."""
+    async def _close(self, broken: GatewayError | None) -> None:
+        """The body has ended or was broken off: send what is left, or say that it ended too early."""
         scanner = self._scanner
         tail = scanner.close()
         self._refuse_early_error()
-        if scanner.error is not None:
-            self._exchange.error = read_error(self._provider, 200, {}, scanner.error)
-        elif self._complete and not scanner.done:
+        if self._complete and not scanner.done and scanner.error is None:
             tail += DONE
-        if not self._passing and (self._complete or scanner.content):
-            tail = self._release(self._wheel.now()) + tail
+        if not self._passing and scanner.content:
+            self._hold(tail)
+            tail = self._release(self._wheel.now())
         if self._passing and tail:
             await self._send(tail)
-        if scanner.error is None and not self._complete:
+        if scanner.error is not None:
+            self._exchange.error = read_error(self._provider, 200, {}, scanner.error)
+        elif not self._complete:
             message = f"{self._provider} ended its stream without a finish reason"
-            raise GatewayError(errors.CONNECTION_LOST, message)
+            raise broken or GatewayError(errors.CONNECTION_LOST, message)
+        self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
         await self._stream.end()
 
-    def _broken(self, error: GatewayError) -> GatewayError:
-        """The same error before content; after it, one that nothing can repair."""
-        if not self._passing or error.kind is errors.CLIENT_STALLED:
-            return error
+    def _cut(self, error: GatewayError) -> GatewayError:
+        """After content, an error that nothing can repair."""
         self._exchange.cut = True
         self._meters.cut.add()
         kind = errors.TOTAL_TIMEOUT if error.status == errors.TIMEOUT.status else errors.STREAM_CUT

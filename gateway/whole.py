@@ -1,4 +1,4 @@
-"""A provider's answer read as a whole: the body of a request that is not streamed, or of a refusal.
+"""Answers as a whole: a provider's, read when nothing is streamed or it refused; ours, given to the client.
 
 The bytes of an answer are forwarded as they are; they are looked at only to make sure that they are an
 answer (some providers wrap a failure in a 200) and to find its usage. JSON is checked in full up to
@@ -7,8 +7,8 @@ answer (some providers wrap a failure in a 200) and to find its usage. JSON is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,15 +18,17 @@ from gateway._fast import top_level
 from gateway.deadlines import Clock, Deadline, DeadlinePassed
 from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
-from gateway.relay import late
+from gateway.relay import PIECE, late
 
 if TYPE_CHECKING:
-    from gateway.contracts import UpstreamResponse
+    from gateway.contracts import Reply, UpstreamResponse
     from gateway.exchange import Attempt, Exchange
     from gateway.snapshot import Runtime
 
 CHECKED = 256 << 10  # bytes
 ERROR_MOST = 256 << 10  # bytes of a provider's error body that are read
+ERROR_PATIENCE = 5.0  # seconds for the rest of it: its status alone says enough
+STREAM_TYPES = ("text/event-stream", "", "text/plain", "application/octet-stream")  # the others: ill-labelled ones
 
 
 @contextmanager
@@ -37,6 +39,8 @@ def timed(exchange: Exchange, runtime: Runtime, attempt: Attempt) -> Iterator[De
         with runtime.wheel.guard(latest=exchange.received + target.timeouts.total) as deadline:
             yield deadline
     except DeadlinePassed as passed:
+        if passed.clock is Clock.TOTAL:
+            exchange.ended_by = "total"
         raise late(passed.clock, target.provider.name) from passed
 
 
@@ -44,9 +48,14 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
     """The answer, unchanged; its usage goes to the exchange. Raises GatewayError for what is not an answer."""
     provider = attempt.target.provider.name
     most = exchange.snapshot.limits.max_answer
-    body, complete = await _collect(exchange, runtime, attempt, response, most)
+    waited = exchange.now() - (attempt.connected or attempt.started)
+    with timed(exchange, runtime, attempt) as deadline:
+        deadline.set(Clock.FIRST_CONTENT, attempt.target.timeouts.first_content - waited)
+        collected = _Collected(most, deadline, attempt.target.timeouts.idle)
+        await collected.take(response)
     started = exchange.now()
-    if not complete:
+    body = b"".join(collected.parts)
+    if not collected.complete:
         raise GatewayError(errors.NONSENSE, f"{provider} answered more than {most} bytes (server.max_answer)")
     try:
         spans = _checked(body)
@@ -68,39 +77,69 @@ async def read_failure(
 ) -> GatewayError:
     """The error behind an answer that is none."""
     provider = attempt.target.provider.name
-    body, _ = await _collect(exchange, runtime, attempt, response, ERROR_MOST)
+    parts: list[bytes] = []
+    with suppress(GatewayError), timed(exchange, runtime, attempt) as deadline:
+        patience = min(ERROR_PATIENCE, attempt.target.timeouts.idle)
+        deadline.set(Clock.IDLE, patience)
+        collected = _Collected(ERROR_MOST, deadline, patience)
+        parts = collected.parts
+        await collected.take(response)
+    body = b"".join(parts)
     if response.status == 200 and b'"error"' not in body:
-        return GatewayError(errors.NONSENSE, f"{provider} answered a request for a stream with one JSON document")
+        return GatewayError(errors.NONSENSE, f"{provider} answered a request for a stream with something else")
     return read_error(provider, response.status, response.headers, body)
 
 
-def is_json(response: UpstreamResponse) -> bool:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+def is_stream(response: UpstreamResponse) -> bool:
+    """May this be an event stream? A document relayed as one would look like a success."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower() in STREAM_TYPES
 
 
-async def _collect(
-    exchange: Exchange, runtime: Runtime, attempt: Attempt, response: UpstreamResponse, most: int
-) -> tuple[bytes, bool]:
-    """The body, up to `most` bytes, and whether that is all of it."""
-    parts: list[bytes] = []
-    size = 0
-    timeouts = attempt.target.timeouts
+async def deliver(
+    exchange: Exchange, runtime: Runtime, reply: Reply, status: int, headers: Mapping[str, str], body: bytes
+) -> None:
+    """Give a whole answer to the client, which has `client_write` for each piece. Raises GatewayError if it stalls."""
+    exchange.status, exchange.bytes_out = status, len(body)
+    limit = exchange.snapshot.limits.client_write
+    try:
+        with runtime.wheel.guard() as deadline:
+            deadline.set(Clock.CLIENT_WRITE, limit)
+            if len(body) <= PIECE:
+                await reply.send(status, headers, body)
+                return
+            await reply.begin(status, {**headers, "content-length": str(len(body))})
+            for start in range(0, len(body), PIECE):
+                deadline.set(Clock.CLIENT_WRITE, limit)
+                waiting = reply.write(body[start : start + PIECE])
+                if waiting is not None:
+                    await waiting
+            deadline.set(Clock.CLIENT_WRITE, limit)
+            await reply.end()
+    except DeadlinePassed as passed:
+        raise late(Clock.CLIENT_WRITE, "") from passed
 
-    def feed(data: bytes) -> None:
-        nonlocal size
-        size += len(data)
-        if size > most:
+
+class _Collected:
+    """A body's parts, up to `most` bytes; each has `idle` seconds to follow the one before."""
+
+    def __init__(self, most: int, deadline: Deadline, idle: float) -> None:
+        self.parts: list[bytes] = []
+        self.complete = False
+        self._room = most
+        self._deadline = deadline
+        self._idle = idle
+
+    async def take(self, response: UpstreamResponse) -> None:
+        with suppress(_Enough):
+            await response.push(self._feed)
+            self.complete = True
+
+    def _feed(self, data: bytes) -> None:
+        self._room -= len(data)
+        if self._room < 0:
             raise _Enough
-        parts.append(data)
-        deadline.set(Clock.IDLE, timeouts.idle)
-
-    with timed(exchange, runtime, attempt) as deadline:
-        deadline.set(Clock.IDLE, timeouts.idle)
-        try:
-            await response.push(feed)
-        except _Enough:
-            return b"".join(parts), False
-    return b"".join(parts), True
+        self.parts.append(data)
+        self._deadline.set(Clock.IDLE, self._idle)
 
 
 class _Enough(Exception):

@@ -31,7 +31,9 @@ def gateway(providers: tuple[FakeProvider, FakeProvider]) -> Iterator[Gateway]:
         yield running
 
 
-def test_a_whole_answer_is_forwarded_byte_for_byte(gateway: Gateway, providers: tuple[FakeProvider, FakeProvider]) -> None:
+def test_a_whole_answer_is_forwarded_byte_for_byte(
+    gateway: Gateway, providers: tuple[FakeProvider, FakeProvider]
+) -> None:
     raw = b'{ "choices" : [ ],\n "usage":{"prompt_tokens":5,"completion_tokens":2}, "odd": 1.50 }'
     for provider in providers:
         provider.answer(whole(raw))
@@ -63,7 +65,14 @@ def test_when_all_fail_the_last_error_is_told(gateway: Gateway, providers: tuple
 def test_a_clients_mistake_is_not_tried_elsewhere(
     gateway: Gateway, providers: tuple[FakeProvider, FakeProvider], stream: bool
 ) -> None:
-    error = {"error": {"message": "too long", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}}
+    error = {
+        "error": {
+            "message": "too long",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+        }
+    }
     for provider in providers:
         provider.answer(whole(error, status=400))
     before = sum(len(provider.seen) for provider in providers)
@@ -82,13 +91,17 @@ def test_a_stream_arrives_as_it_was_sent(gateway: Gateway, providers: tuple[Fake
     assert answer.content == b"".join(said)
 
 
-def test_usage_is_asked_for_counted_and_not_shown(gateway: Gateway, providers: tuple[FakeProvider, FakeProvider]) -> None:
+def test_usage_is_asked_for_counted_and_not_shown(
+    gateway: Gateway, providers: tuple[FakeProvider, FakeProvider]
+) -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
     for provider in providers:
         provider.answer(chunked(events("x", usage=usage)))
     answer = gateway.chat(stream=True)
     assert answer.content == b"".join(events("x"))
-    asked = next(seen for provider in reversed(providers) for seen in reversed(provider.seen) if b"include_usage" in seen.body)
+    asked = next(
+        seen for provider in reversed(providers) for seen in reversed(provider.seen) if b"include_usage" in seen.body
+    )
     assert asked.json["stream_options"] == {"include_usage": True}
     line = gateway.access_of(answer.headers["x-request-id"])
     assert (line["input_tokens"], line["output_tokens"]) == (11, 4)

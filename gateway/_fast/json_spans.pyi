@@ -1,4 +1,4 @@
-class DuplicateKey(ValueError):  # noqa: N818 - it names what was found
+class DuplicateKey(ValueError):
     key: str
     def __init__(self, key: str) -> None: ...
 

@@ -1,4 +1,9 @@
-"""A request's body and its reply, over aiohttp's server."""
+"""A request's body and its reply, over aiohttp's server.
+
+What a client still sends when its answer is known is read away, within bounds: closing at once would reset
+the connection, and the answer with it. Where the next request begins is only known once the body has ended,
+so an answer given before that, for more than a little, asks for another connection.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +15,32 @@ from aiohttp import web
 from gateway import errors
 from gateway.deadlines import Clock, DeadlinePassed, TimerWheel
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange
+from gateway.server.decoding import ENCODINGS, Decoder
 
 SERVER = "llm-gateway"
-DECODED = ("identity", "gzip", "deflate")  # what aiohttp decodes by itself, piece by piece
-READ_AWAY = 64 << 10  # bytes
+LITTLE = 64 << 10  # bytes unread at most for which a connection is kept
+READ_AWAY = 64 << 20  # bytes
+PAUSE, LINGER = 1.0, 10.0  # seconds of silence, and in all, while the rest is read away
 
 
 class AiohttpBody:
     """The request's body: refused by its declared length before a byte is read, else by what arrives.
 
-    gzip and deflate are decoded while they are read, so the limit holds for the decoded size.
+    Sizes are counted as sent and as decoded. A client that waits for ``100 Continue`` gets it
+    when the body is wanted, and never sends what is refused.
     """
 
-    def __init__(self, request: web.BaseRequest, wheel: TimerWheel, exchange: Exchange) -> None:
+    def __init__(self, request: web.BaseRequest, wheel: TimerWheel, patience: float) -> None:
         self._request = request
         self._wheel = wheel
-        self._patience = exchange.snapshot.limits.body_timeout
+        self._patience = patience
+        self._withheld = request.version >= (1, 1) and request.headers.get("expect", "").lower() == "100-continue"
+        self._late = False
 
     async def read(self, limit: int) -> bytes:
         encoding = self._request.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in DECODED:
-            message = f"content-encoding {encoding[:40]} is not read; send {', '.join(DECODED)}"
+        if encoding not in ENCODINGS:
+            message = f"content-encoding {encoding[:40]} is not read; send {', '.join(ENCODINGS)}"
             raise GatewayError(errors.UNSUPPORTED_ENCODING, message)
         declared = self._request.content_length
         if declared is not None and declared > limit:
@@ -39,29 +48,66 @@ class AiohttpBody:
         try:
             with self._wheel.guard() as deadline:
                 deadline.set(Clock.BODY, self._patience)
-                return await self._collect(limit)
+                await self._ask_for_it()
+                return await self._collect(Decoder(encoding), limit)
         except DeadlinePassed as passed:
+            self._late = True
             raise GatewayError(errors.BODY_TIMEOUT, "the body did not arrive in time (server.body_timeout)") from passed
         except (aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError) as problem:
-            message = f"the body cannot be read ({type(problem).__name__}); is it really {encoding}?"
+            self._late = True
+            message = f"the body's framing is broken ({type(problem).__name__})"
             raise GatewayError(errors.VALIDATION, message) from problem
 
-    async def _collect(self, limit: int) -> bytes:
+    @property
+    def spoils_connection(self) -> bool:
+        """Is too much unread to wait for the next request behind it?"""
+        if self._request.content.is_eof():
+            return False
+        length = self._request.content_length
+        return self._withheld or self._late or length is None or length > LITTLE
+
+    async def read_away(self) -> None:
+        """After the answer: what the client still sends, while it sends and within bounds."""
+        content, size = self._request.content, 0
+        if content.is_eof() or self._withheld or self._late:
+            return
+        try:
+            with self._wheel.guard(latest=self._wheel.now() + LINGER) as deadline:
+                while size < READ_AWAY and not content.is_eof():
+                    deadline.set(Clock.BODY, PAUSE)
+                    size += len(await content.readany())
+        except (DeadlinePassed, aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError):
+            return
+
+    async def _ask_for_it(self) -> None:
+        if self._withheld:
+            self._withheld = False
+            writer = self._request.writer
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            writer.output_size = 0  # the answer itself has not begun
+
+    async def _collect(self, decoder: Decoder, limit: int) -> bytes:
         parts: list[bytes] = []
-        size = 0
+        sent = decoded = 0
         async for data in self._request.content.iter_any():
-            size += len(data)
-            if size > limit:
-                raise _too_large("the body", limit)
-            parts.append(data)
+            sent += len(data)
+            for piece in decoder.feed(data):
+                decoded += len(piece)
+                if max(sent, decoded) > limit:
+                    raise _too_large("the body", limit)
+                parts.append(piece)
+        parts.append(rest := decoder.finish())
+        if decoded + len(rest) > limit:
+            raise _too_large("the body", limit)
         return b"".join(parts)
 
 
 class AiohttpReply:
     """The client's side. With `closing`, it is asked to come back on another connection."""
 
-    def __init__(self, request: web.BaseRequest, *, closing: bool) -> None:
+    def __init__(self, request: web.BaseRequest, body: AiohttpBody, *, closing: bool) -> None:
         self._request = request
+        self._body = body
         self._closing = closing
         self.response: web.StreamResponse = web.Response(status=500)
         self.started = False
@@ -89,9 +135,7 @@ class AiohttpReply:
             self._request.transport.abort()
 
     async def _prepare(self, response: web.StreamResponse) -> None:
-        """Commit the head. A little that was not read of the body is read away after it; much closes."""
-        unread = 0 if self._request.content.is_eof() else self._request.content_length
-        if self._closing or unread is None or unread > READ_AWAY:
+        if self._closing or self._body.spoils_connection:
             response.force_close()
         self.started = True
         self.response = response

@@ -6,7 +6,9 @@ so every refusal is ours and reads like the others. The handler is cancelled whe
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -18,6 +20,7 @@ from gateway.exchange import Exchange
 from gateway.pipeline import handle
 from gateway.server.aiohttp_lane import AiohttpBody, AiohttpReply
 from gateway.snapshot import Runtime
+from gateway.telemetry.access_log import AccessRecord, access_line
 from gateway.telemetry.request_id import correlation_id, request_id
 
 log = logging.getLogger("gateway")
@@ -28,10 +31,13 @@ class Application:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._running: dict[asyncio.Task[None] | None, Exchange] = {}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        reply = AiohttpReply(request, closing=self._runtime.draining)
-        endpoint = self._runtime.snapshot.endpoints.get(request.path)
+        runtime = self._runtime
+        body = AiohttpBody(request, runtime.wheel, runtime.snapshot.limits.body_timeout)
+        reply = AiohttpReply(request, body, closing=runtime.draining)
+        endpoint = runtime.snapshot.endpoints.get(_path(request))
         if endpoint is None or request.method != "POST":
             await self._page(request, reply)
         else:
@@ -39,47 +45,94 @@ class Application:
                 id=request_id(request.headers.get("x-request-id")),
                 correlation_id=correlation_id(request.headers.get("x-correlation-id")),
                 method=request.method,
-                path=request.path,
+                path=endpoint.path,
                 endpoint=endpoint,
-                snapshot=self._runtime.snapshot,
+                snapshot=runtime.snapshot,
                 headers={name.lower(): value for name, value in request.headers.items()},
                 peer=request.remote,
-                now=self._runtime.wheel.now,
-                received=self._runtime.wheel.now(),
+                now=runtime.wheel.now,
+                received=runtime.wheel.now(),
             )
-            await handle(exchange, self._runtime, AiohttpBody(request, self._runtime.wheel, exchange), reply)
+            await self._exchange(exchange, body, reply)
+        await body.read_away()
         return reply.response
 
-    async def _page(self, request: web.BaseRequest, reply: AiohttpReply) -> None:
-        headers = {"x-request-id": request_id(request.headers.get("x-request-id"))}
+    async def cut(self, patience: float) -> int:
+        """End what still runs, as the drain's doing and not the client's; gives how many that were."""
+        running = {task: exchange for task, exchange in self._running.items() if task is not None}
+        for task, exchange in running.items():
+            exchange.ended_by = exchange.ended_by or "drain"
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=patience)
+        return len(running)
+
+    async def _exchange(self, exchange: Exchange, body: AiohttpBody, reply: AiohttpReply) -> None:
+        task = asyncio.current_task()
+        self._running[task] = exchange
         try:
-            answer = await self._show(request)
-        except GatewayError as error:
-            answer = PageAnswer(error.status, error.body())
-            headers |= error.headers()
+            await handle(exchange, self._runtime, body, reply)
+        finally:
+            del self._running[task]
+
+    async def _page(self, request: web.BaseRequest, reply: AiohttpReply) -> None:
+        record = AccessRecord(
+            ts=time.time(),
+            request_id=request_id(request.headers.get("x-request-id")),
+            correlation_id=correlation_id(request.headers.get("x-correlation-id")),
+            client=request.remote,
+            method=request.method,
+            path=_path(request),
+            user_agent=request.headers.get("user-agent"),
+        )
+        began = self._runtime.wheel.now()
+        answer, headers = await self._shown(request, record)
+        try:
+            await reply.send(answer.status, {"content-type": answer.content_type, **headers}, answer.body)
+        except ConnectionError:
+            record.ended_by = "client"
+        finally:
+            record.status, record.bytes_out = answer.status, len(answer.body)
+            record.duration_ms = (self._runtime.wheel.now() - began) * 1000
+            if self._runtime.access_log is not None:
+                self._runtime.access_log.write(access_line(record))
+
+    async def _shown(self, request: web.BaseRequest, record: AccessRecord) -> tuple[PageAnswer, dict[str, str]]:
+        """What to show, or the refusal, with its headers."""
+        headers = {"x-request-id": record.request_id}
+        try:
+            return await self._show(request), headers
+        except GatewayError as problem:
+            error = problem
         except Exception:
-            log.exception("internal error", extra={"path": request.path})
-            answer = PageAnswer(500, GatewayError(errors.INTERNAL, "internal error; it is logged").body())
-        await reply.send(answer.status, {"content-type": answer.content_type, **headers}, answer.body)
+            log.exception("internal error", extra={"request_id": record.request_id})
+            error = GatewayError(errors.INTERNAL, f"internal error; it is logged as {record.request_id}")
+        record.error_code, record.error_type = error.code, error.type
+        return PageAnswer(error.status, error.body()), headers | error.headers()
 
     async def _show(self, request: web.BaseRequest) -> PageAnswer:
-        page, rest = self._find(request)
+        path = _path(request)
+        page, rest = self._find(path)
         if page is None:
-            if request.path in self._runtime.snapshot.endpoints:
-                raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{request.path} takes POST", allow="POST")
-            message = f"{request.method} {request.path[:200]} does not exist; GET /openapi.json lists what does"
+            if path in self._runtime.snapshot.endpoints:
+                raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{path} takes POST", allow="POST")
+            message = f"{request.method} {path[:200]} does not exist; GET /openapi.json lists what does"
             raise GatewayError(errors.UNKNOWN_PATH, message)
         if request.method not in ("GET", "HEAD"):
-            raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{request.path[:200]} takes GET", allow="GET, HEAD")
+            raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{path[:200]} takes GET", allow="GET, HEAD")
         return await page.show(self._runtime, rest)
 
-    def _find(self, request: web.BaseRequest) -> tuple[Page | None, str]:
+    def _find(self, path: str) -> tuple[Page | None, str]:
         """The page of a path, and what of the path is its argument."""
         pages = self._runtime.snapshot.pages
-        raw = request.raw_path.partition("?")[0]
-        if raw in pages:
-            return pages[raw], ""
-        for path, page in pages.items():
-            if path.endswith("/*") and raw.startswith(path[:-1]) and len(raw) >= len(path):
-                return page, unquote(raw[len(path) - 1 :])
+        if path in pages:
+            return pages[path], ""
+        for known, page in pages.items():
+            if known.endswith("/*") and path.startswith(known[:-1]) and len(path) >= len(known):
+                return page, unquote(path[len(known) - 1 :])
         return None, ""
+
+
+def _path(request: web.BaseRequest) -> str:
+    """The path as it was sent, so that ``%2F`` is no slash; of ``http://host/path`` only the path."""
+    return request.rel_url.raw_path

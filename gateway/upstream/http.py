@@ -42,7 +42,7 @@ class HttpUpstream:
         try:
             return await self._send(request, watch)
         except aiohttp.ClientConnectionError as problem:
-            if not watch.reused or isinstance(problem, aiohttp.ClientConnectorError):
+            if not watch.reused or isinstance(problem, aiohttp.ClientConnectorError) or _had_begun(problem):
                 _fail(self._provider, problem)
         try:
             return await self._send(request, _Watch(connected), fresh=True)
@@ -94,11 +94,15 @@ class HttpResponse:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
     async def push(self, feed: Feed) -> None:
+        while data := await self._next():
+            waiting = feed(data)  # outside of any `try`: what a client's connection raises is not the provider's
+            if waiting is not None:
+                await waiting
+
+    async def _next(self) -> bytes:
+        """What has arrived; nothing at the end."""
         try:
-            async for data in self._response.content.iter_any():
-                waiting = feed(data)
-                if waiting is not None:
-                    await waiting
+            return await self._response.content.readany()
         except aiohttp.ClientError as problem:
             message = f"{self._provider} broke off its answer ({type(problem).__name__})"
             raise GatewayError(errors.CONNECTION_LOST, message) from problem
@@ -133,6 +137,11 @@ def _connection_trace() -> aiohttp.TraceConfig:
     trace.on_connection_create_end.append(made)
     trace.on_connection_reuseconn.append(reused)
     return trace
+
+
+def _had_begun(problem: aiohttp.ClientConnectionError) -> bool:
+    """A part of the answer's head had arrived: aiohttp puts it where the message would be."""
+    return isinstance(problem, aiohttp.ServerDisconnectedError) and not isinstance(problem.message, str)
 
 
 def _fail(provider: str, problem: aiohttp.ClientConnectionError) -> NoReturn:

@@ -16,7 +16,7 @@ LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n)")
 MARK = b"\xef\xbb\xbf"
 
 
-class DuplicateKey(ValueError):  # noqa: N818 - the name of what it is the twin of
+class DuplicateKey(ValueError):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key

@@ -13,7 +13,7 @@ __all__ = [
     "Seen",
     "chunked",
     "config_for",
-    "eventually",
     "events",
+    "eventually",
     "whole",
 ]

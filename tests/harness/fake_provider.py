@@ -49,17 +49,20 @@ def whole(body: bytes | dict[str, Any], status: int = 200, headers: dict[str, st
     return [f"HTTP/1.1 {status} {REASONS.get(status, 'Other')}\r\n{head}\r\n".encode() + data]
 
 
-def chunked(parts: Iterable[Step], status: int = 200, content_type: str = "text/event-stream", end: bool = True) -> list[Step]:
+def chunked(
+    parts: Iterable[Step], status: int = 200, content_type: str = "text/event-stream", end: bool = True
+) -> list[Step]:
     """A chunked answer: each bytes part is one chunk and one write."""
     steps: list[Step] = [
         f"HTTP/1.1 {status} OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     ]
-    for part in parts:
-        steps.append(b"%x\r\n%b\r\n" % (len(part), part) if isinstance(part, bytes) else part)
+    steps += [b"%x\r\n%b\r\n" % (len(part), part) if isinstance(part, bytes) else part for part in parts]
     return [*steps, b"0\r\n\r\n"] if end else steps
 
 
-def events(*texts: str, finish: str | None = "stop", usage: dict[str, int] | None = None, done: bool = True) -> list[bytes]:
+def events(
+    *texts: str, finish: str | None = "stop", usage: dict[str, int] | None = None, done: bool = True
+) -> list[bytes]:
     """A chat stream's events: role, one per text, finish, usage, [DONE]."""
 
     def event(delta: dict[str, Any], reason: str | None = None) -> bytes:

@@ -109,10 +109,11 @@ class Gateway:
 
     def access_of(self, request_id: str) -> dict[str, Any]:
         """The access line of one request, once it is written."""
-        return eventually(
-            lambda: next((line for line in self.access if line["request_id"] == request_id), None),
-            what=f"the access line of {request_id}",
-        )
+
+        def lines() -> list[dict[str, Any]]:
+            return [line for line in self.access if line["request_id"] == request_id]
+
+        return eventually(lines, what=f"the access line of {request_id}")[0]
 
     def metrics(self) -> dict[str, float]:
         """Every series by its text, e.g. ``llm_gateway_active_requests``."""

@@ -1,0 +1,69 @@
+"""aiohttp's server, with our own words for what is not HTTP.
+
+By itself aiohttp answers a malformed request in plain text, names its version, and writes a traceback to
+the log: whoever can connect could fill the log. Here such a request gets the error shape of every other
+refusal, and a line at debug level. The connection ends with it: nobody knows where the next request begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import InvalidURLError
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.server.aiohttp_lane import SERVER
+from gateway.telemetry.request_id import request_id
+
+log = logging.getLogger("gateway")
+
+
+class Connection(web.RequestHandler):
+    """One client's connection."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone; aiohttp closes without a word
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer has begun and cannot be taken back")
+        if isinstance(exc, HttpProcessingError):
+            error = GatewayError(errors.VALIDATION, f"this is not HTTP/1.1 as we read it: {_reason(exc)}")
+            log.debug("malformed request", extra={"peer": request.remote, "reason": _reason(exc)})
+        else:
+            error = GatewayError(errors.INTERNAL, "internal error; it is logged")
+            log.error("internal error", exc_info=exc)
+        headers = {"server": SERVER, "x-request-id": request_id(None), **error.headers()}
+        headers |= {"content-type": "application/json", "connection": "close"}
+        response = web.Response(status=error.status, body=error.body(), headers=headers)
+        response.force_close()
+        return response
+
+
+class HttpServer(web.Server):
+    """Makes the connections."""
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+        super().__init__(answer, handler_cancellation=True)
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+def _reason(problem: HttpProcessingError) -> str:
+    """The parser's own words, less the client's bytes that it quotes."""
+    if isinstance(problem, InvalidURLError):
+        return "the target is no path"
+    return problem.message.partition("\n")[0].partition(": b")[0].rstrip(":.") or type(problem).__name__
