@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.deadlines import Clock
+
 if TYPE_CHECKING:
     from gateway._fast import SseScanner
     from gateway.conversation import Usage
@@ -99,8 +101,12 @@ class UpstreamResponse(Protocol):
 class Upstream(Protocol):
     """Opens connections to one provider and sends requests over them."""
 
-    async def send(self, request: WireRequest, connected: Callable[[], None]) -> UpstreamResponse:
-        """Send; return when the head of the answer is here. `connected` is called once a connection is."""
+    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> UpstreamResponse:
+        """Send; return when the head of the answer is here.
+
+        `waiting` is told what is being waited for: QUEUE, for one of the connections that may be open at
+        once; CONNECT, for a new connection; FIRST_CONTENT, from the moment there is one.
+        """
 
     async def close(self) -> None: ...
 
@@ -118,7 +124,7 @@ class Provider(Protocol):
     """Whom we call: address, authentication, differences. No I/O."""
 
     name: str
-    tasks: frozenset[Task]
+    tasks: frozenset[Task]  # what it can do; it is not asked for anything else
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
         """The request that asks `model` for what `call` asks."""
@@ -139,6 +145,10 @@ class Timeouts:
     idle: float
     total: float
 
+    def of(self, clock: Clock) -> float:
+        """The limit of a wait before the answer."""
+        return self.first_content if clock is Clock.FIRST_CONTENT else self.connect
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
@@ -148,6 +158,7 @@ class Target:
     model: str
     upstream: Upstream
     timeouts: Timeouts
+    secrets: Sequence[str] = ()  # what no error may show, whatever the provider says
 
 
 class Strategy(Protocol):

@@ -26,6 +26,7 @@ class Clock(Enum):
     """Which wait a deadline limits."""
 
     BODY = "body"  # the client delivers its request
+    QUEUE = "queue"  # for one of the connections that may be open at once
     CONNECT = "connect"
     FIRST_CONTENT = "first_content"
     IDLE = "idle"  # silence between two parts of an answer

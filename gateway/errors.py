@@ -15,6 +15,7 @@ The rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -56,12 +57,13 @@ METHOD_NOT_ALLOWED = Kind(405, "invalid_request_error", "method_not_allowed", Wh
 BODY_TIMEOUT = Kind(408, "timeout_error", "request_timeout", Whose.CLIENT)
 PAYLOAD_TOO_LARGE = Kind(413, "invalid_request_error", "payload_too_large", Whose.CLIENT)
 UNSUPPORTED_ENCODING = Kind(415, "invalid_request_error", "unsupported_content_encoding", Whose.CLIENT)
-UNSUPPORTED_TASK = Kind(400, "invalid_request_error", "unsupported_capability", Whose.CLIENT, Retry.ELSEWHERE)
+UNSUPPORTED_TASK = Kind(400, "invalid_request_error", "unsupported_capability", Whose.CLIENT)
 OVERLOADED = Kind(503, "service_unavailable_error", "overloaded", Whose.PRESSURE)
 NO_TARGET = Kind(503, "service_unavailable_error", "no_healthy_providers", Whose.US)
 INTERNAL = Kind(500, "internal_error", "internal_error", Whose.US)
 CLIENT_STALLED = Kind(408, "timeout_error", "client_stalled", Whose.CLIENT)
 
+NO_CONNECTION = Kind(503, "service_unavailable_error", "connections_exhausted", Whose.PRESSURE, Retry.ELSEWHERE)
 CONNECT_FAILED = Kind(502, "api_error", "provider_unreachable", Whose.TARGET, Retry.ELSEWHERE)
 CONNECTION_LOST = Kind(502, "api_error", "provider_connection_lost", Whose.TARGET, Retry.ELSEWHERE)
 NONSENSE = Kind(502, "api_error", "provider_error", Whose.TARGET, Retry.ELSEWHERE)
@@ -122,6 +124,14 @@ class GatewayError(Exception):
     @property
     def retry(self) -> Retry:
         return self.kind.retry
+
+    def conceal(self, secrets: Sequence[str]) -> None:
+        """Take out of the text what it must not show: some providers quote the key they were sent."""
+        for secret in secrets:
+            self.message = self.message.replace(secret, "***")
+            self.param = self.param and self.param.replace(secret, "***")
+            self.code = self.code.replace(secret, "***")
+            self.type = self.type.replace(secret, "***")
 
     def body(self) -> bytes:
         """The OpenAI-shaped error object."""

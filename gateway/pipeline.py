@@ -107,10 +107,14 @@ async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | No
     """Try targets; gives the whole answer, or nothing when it went through `stream`."""
     plan = exchange.plan
     assert plan is not None
+    able = [target for target in plan.targets if exchange.endpoint.task in target.provider.tasks]
+    if not able:
+        message = f'no provider of the model "{plan.model}" serves {exchange.path}'
+        raise GatewayError(errors.UNSUPPORTED_TASK, message, param="model")
     error = GatewayError(errors.NO_TARGET, f'no target can serve the model "{plan.model}" now')
     while True:
         started = exchange.now()
-        target = plan.strategy.choose(plan.targets, exchange)
+        target = plan.strategy.choose(able, exchange)
         if target is None:
             raise error
         exchange.attempts.append(this := Attempt(target, started))
@@ -118,6 +122,7 @@ async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | No
             ask(Phase.ATTEMPT, exchange, target)
             return await send(exchange, runtime, this, stream)
         except GatewayError as failure:
+            failure.conceal(target.secrets)
             this.failed(failure)
             error = failure
             if failure.retry is Retry.NO:
@@ -158,13 +163,14 @@ async def head(exchange: Exchange, runtime: Runtime, this: Attempt) -> UpstreamR
     request = target.provider.request(exchange.endpoint.task, call, target.model)
     with timed(exchange, runtime, this) as deadline:
 
-        def connected() -> None:
-            this.connected = exchange.now()
-            deadline.set(Clock.FIRST_CONTENT, target.timeouts.first_content)
+        def waiting(clock: Clock) -> None:
+            if clock is Clock.FIRST_CONTENT:
+                this.connected = exchange.now()
+            deadline.set(clock, target.timeouts.of(clock))
 
-        deadline.set(Clock.CONNECT, target.timeouts.connect)
+        waiting(Clock.CONNECT)
         exchange.spent("prepare", this.started)
-        response = await target.upstream.send(request, connected)
+        response = await target.upstream.send(request, waiting)
     this.answered = exchange.now()
     this.status = response.status
     return response

@@ -293,6 +293,9 @@ def late(clock: Clock, provider: str) -> GatewayError:
         return GatewayError(errors.CLIENT_STALLED, "the client took nothing of its answer for too long")
     if clock is Clock.TOTAL:
         return GatewayError(errors.TOTAL_TIMEOUT, f"{provider} did not complete in time (timeouts.total)")
+    if clock is Clock.QUEUE:
+        message = f"every connection that {provider} may have is in use (connection_pool.max_connections_per_host)"
+        return GatewayError(errors.NO_CONNECTION, message, retry_after=1)
     said = {
         Clock.CONNECT: f"no connection to {provider} in time (timeouts.connect)",
         Clock.FIRST_CONTENT: f"{provider} brought no content in time (timeouts.first_content)",

@@ -120,7 +120,8 @@ def _plans(build: Builder, config: Config, called: Mapping[str, Wired]) -> Itera
 
     def target(provider: str, model: str) -> Target:
         wired, upstream, timeouts = called[provider]
-        return Target(wired, config.providers[provider].model_id(model), upstream, timeouts)
+        options = config.providers[provider]
+        return Target(wired, options.model_id(model), upstream, timeouts, options.secrets())
 
     default = config.routing.default_strategy
     served: dict[str, list[tuple[str, str]]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.contracts import Phase, Plan, Target, Timeouts
+from gateway.contracts import Phase, Plan, Target, Task, Timeouts
 from gateway.dialects import openai_chat
 from gateway.dialects.json_body import read_call
 from gateway.exchange import Attempt, Call, Exchange
@@ -19,7 +19,7 @@ from gateway.telemetry.request_meters import RequestMeters
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 CLOCKS = Timeouts(connect=1, first_content=2, idle=3, total=4)
-ENDPOINT: Any = SimpleNamespace(path="/v1/chat/completions", dialect=openai_chat.DIALECT)
+ENDPOINT: Any = SimpleNamespace(path="/v1/chat/completions", task=Task.CHAT, dialect=openai_chat.DIALECT)
 LIMITS = Limits(
     max_body=1_000,
     max_answer=1_000,
@@ -43,7 +43,7 @@ def call(body: bytes | dict[str, Any] = CHAT) -> Call:
 
 
 def target(provider: str = "p", model: str = "m") -> Target:
-    named: Any = SimpleNamespace(name=provider)
+    named: Any = SimpleNamespace(name=provider, tasks=frozenset(Task))
     nowhere: Any = None
     return Target(named, model, nowhere, CLOCKS)
 

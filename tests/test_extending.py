@@ -101,7 +101,10 @@ def test_a_task_the_provider_does_not_know_goes_elsewhere_or_is_refused(running:
     loud.answer(whole(ANSWER))
     assert ask(gateway, "embeddings").headers["x-gateway-provider"] == "quiet"
     refused = ask(gateway, "embeddings", model="other")
-    assert (refused.status_code, refused.json()["error"]["message"]) == (400, "loud can only chat")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        400,
+        'no provider of the model "other" serves /v1/embeddings',
+    )
 
 
 def test_the_policy_refuses_before_and_after_the_body(running: Running) -> None:

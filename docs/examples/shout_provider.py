@@ -17,7 +17,6 @@ from pydantic import Field
 from gateway.config import Endpoint, ProviderOptions
 from gateway.contracts import Task, WireRequest
 from gateway.dialects.openai_passthrough import passthrough
-from gateway.errors import UNSUPPORTED_TASK, GatewayError
 from gateway.exchange import Call
 
 
@@ -40,6 +39,4 @@ class Shout:
         self._headers = {**dict(options.header_lines()), "X-Volume": str(options.volume)}
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        if task not in self.tasks:
-            raise GatewayError(UNSUPPORTED_TASK, f"{self.name} can only chat")
         return passthrough(task, call, endpoint=self._endpoint, model=model.upper(), headers=self._headers)

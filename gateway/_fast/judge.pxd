@@ -16,7 +16,7 @@ cdef class EventJudge:
     cdef bint _strip_usage, _drop_malformed
     cdef unsigned long long _seen, _ended
     cdef dict _rare
-    cdef Py_ssize_t _rare_open
+    cdef Py_ssize_t _rare_open, _count, _least
 
     cdef int judge(self, bytes data, bint error_event) except -1
     cdef int judge_rest(self, bytes data, bint error_event) except -1

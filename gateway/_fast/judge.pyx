@@ -8,7 +8,8 @@ is made. Where to look is given by names, so the same code serves chat (`choices
 - the finish marker and the end marker count as content when nothing else came: an empty answer is an answer;
 - usage is cumulative wherever it is repeated: the latest counts, nothing is added up.
 
-`finished` means that every item seen has ended. Indices are the upstream's word: the first 64 are bits, a bounded
+`finished` means that every item seen has ended, and that `least` were seen: of two choices asked for, the second may
+not have begun when the first ends. Indices are the upstream's word: the first 64 are bits, a bounded
 number of others is followed by name, and what is no integer counts as 0. A stream with more is never finished.
 """
 
@@ -27,11 +28,13 @@ cdef enum Limits:
 @final
 cdef class EventJudge:
     def __cinit__(self, *, str items not None, str delta, tuple content not None, str finish not None,
-                  str usage not None, str error not None, bytes done not None, bint strip_usage, bint drop_malformed):
+                  str usage not None, str error not None, bytes done not None, bint strip_usage, bint drop_malformed,
+                  Py_ssize_t least):
         self._items, self._delta, self._content, self._finish = items, delta, content, finish
         self._usage, self._error, self._done = usage, error, done
         self._strip_usage, self._drop_malformed = strip_usage, drop_malformed
         self._rare = {}
+        self._least = least
 
     cdef void let_pass(self) noexcept:
         """An event too long to be judged."""
@@ -109,6 +112,7 @@ cdef class EventJudge:
         if type(index) is int:
             place = PyLong_AsLongLongAndOverflow(index, &overflow)
         if overflow == 0 and 0 <= place < DENSE:
+            self._count += not (self._seen >> place) & 1
             self._seen |= <unsigned long long> 1 << place
             if ended:
                 self._ended |= <unsigned long long> 1 << place
@@ -119,7 +123,8 @@ cdef class EventJudge:
         elif len(self._rare) < RARE:
             self._rare[index] = ended
             self._rare_open += not ended
+            self._count += 1
         else:
             self._rare_open += 1
-        self.finished = self._seen == self._ended and self._rare_open == 0
+        self.finished = self._count >= self._least and self._seen == self._ended and self._rare_open == 0
         return 0

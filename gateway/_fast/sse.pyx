@@ -73,12 +73,12 @@ cdef class SseScanner:
     def __cinit__(self, *, str items not None="choices", str delta="delta", tuple content not None,
                   str finish not None="finish_reason", str usage not None="usage", str error not None="error",
                   bytes done not None=b"[DONE]", bint strip_usage=False, bint drop_malformed=True,
-                  Py_ssize_t event_hold=65536):
+                  Py_ssize_t event_hold=65536, Py_ssize_t least=1):
         if event_hold < SMALLEST_HOLD:
             raise ValueError(f"event_hold is {event_hold}; it must be at least {<int> SMALLEST_HOLD}")
         self._event_hold = event_hold
         self._judge = EventJudge(items=items, delta=delta, content=content, finish=finish, usage=usage, error=error,
-                                 done=done, strip_usage=strip_usage, drop_malformed=drop_malformed)
+                                 done=done, strip_usage=strip_usage, drop_malformed=drop_malformed, least=least)
 
     def __dealloc__(self):
         release(&self._hold)
@@ -273,7 +273,7 @@ cdef class SseScanner:
 
     @property
     def finished(self):
-        """Every item seen has brought its finish reason, and there was one."""
+        """Every item seen has brought its finish reason, and there were at least `least`."""
         return self._judge.finished
 
     @property

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from gateway.config.section import Endpoint, HeaderName, HeaderPrefix, HeaderValue, ModelName, Secret, Section
 from gateway.config.units import Duration, refused
 
+SHORTEST_SECRET = 8  # characters; shorter values are words, and stand in every text
 Wait = Annotated[Duration, Field(gt=0)]
 
 
@@ -90,6 +91,13 @@ class ProviderOptions(Section):
         line = self.auth.header_line()
         sent = tuple((name, value.get_secret_value()) for name, value in self.headers.items())
         return sent if line is None else (line, *sent)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values that nothing may show: the key and the extra headers, where they are long enough to be secret."""
+        values = [value.get_secret_value() for value in self.headers.values()]
+        if isinstance(self.auth, ApiKey):
+            values.append(self.auth.key.get_secret_value())
+        return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
 
     def model_id(self, model: str) -> str:
         """What the provider calls this model."""

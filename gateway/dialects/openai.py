@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway._fast import SseScanner
@@ -16,11 +16,19 @@ from gateway.exchange import Call
 class OpenAIDialect:
     """One of OpenAI's formats: its fields, what counts as content in its stream, and where that lies."""
 
-    def __init__(self, request: Object, *, content: tuple[str, ...] = (), delta: str | None = None) -> None:
+    def __init__(
+        self,
+        request: Object,
+        *,
+        content: tuple[str, ...] = (),
+        delta: str | None = None,
+        prompts: Callable[[Mapping[str, Any]], int] = lambda _: 1,
+    ) -> None:
         self.request = request
         self.streams = bool(content)
         self._content = content
         self._delta = delta
+        self._prompts = prompts  # how many a request has; each is answered `n` times
 
     def check(self, fields: Mapping[str, Any]) -> None:
         self.request.check("", fields)
@@ -33,6 +41,7 @@ class OpenAIDialect:
             delta=self._delta,
             content=self._content,
             strip_usage=not call.wants_usage,
+            least=int(call.fields.get("n") or 1) * self._prompts(call.fields),
             event_hold=event_hold,
             drop_malformed=drop_malformed,
         )

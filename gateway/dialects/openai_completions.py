@@ -43,13 +43,17 @@ REQUEST = Object(
 )
 
 
-DIALECT = OpenAIDialect(REQUEST, content=CONTENT)
+def _prompts(fields: Mapping[str, Any]) -> list[Any]:
+    """A prompt is a string, or a list of tokens."""
+    prompt = fields["prompt"]
+    return [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int | float) else prompt
+
+
+DIALECT = OpenAIDialect(REQUEST, content=CONTENT, prompts=lambda fields: len(_prompts(fields)))
 
 
 def read_prompts(fields: Mapping[str, Any]) -> list[Question]:
     """One question per prompt; tokens are named by their numbers, as nobody here has their vocabulary."""
-    prompt = fields["prompt"]
-    prompts = [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int | float) else prompt
     most = fields.get("max_tokens")
     return [
         Question(
@@ -60,7 +64,7 @@ def read_prompts(fields: Mapping[str, Any]) -> list[Question]:
             stream=fields.get("stream") is True,
             include_usage=(fields.get("stream_options") or {}).get("include_usage") is True,
         )
-        for each in prompts
+        for each in _prompts(fields)
     ]
 
 

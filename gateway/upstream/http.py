@@ -21,6 +21,7 @@ import aiohttp
 
 from gateway import errors
 from gateway.contracts import Feed, WireRequest
+from gateway.deadlines import Clock
 from gateway.errors import GatewayError
 
 NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -37,15 +38,15 @@ class HttpUpstream:
         self._keep_alive = keep_alive
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: every connection new?
 
-    async def send(self, request: WireRequest, connected: Callable[[], None]) -> HttpResponse:
-        watch = _Watch(connected)
+    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> HttpResponse:
+        watch = _Watch(waiting)
         try:
             return await self._send(request, watch)
         except aiohttp.ClientConnectionError as problem:
             if not watch.reused or isinstance(problem, aiohttp.ClientConnectorError) or _had_begun(problem):
                 _fail(self._provider, problem)
         try:
-            return await self._send(request, _Watch(connected), fresh=True)
+            return await self._send(request, _Watch(waiting), fresh=True)
         except aiohttp.ClientConnectionError as problem:
             _fail(self._provider, problem)
 
@@ -118,22 +119,30 @@ class HttpResponse:
 class _Watch:
     """What becomes of one request's connection."""
 
-    __slots__ = ("connected", "reused")
+    __slots__ = ("reused", "waiting")
 
-    def __init__(self, connected: Callable[[], None]) -> None:
-        self.connected = connected
+    def __init__(self, waiting: Callable[[Clock], None]) -> None:
+        self.waiting = waiting
         self.reused = False
 
 
 def _connection_trace() -> aiohttp.TraceConfig:
+    async def queued(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.waiting(Clock.QUEUE)
+
+    async def connecting(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.waiting(Clock.CONNECT)
+
     async def made(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.connected()
+        context.trace_request_ctx.waiting(Clock.FIRST_CONTENT)
 
     async def reused(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
         context.trace_request_ctx.reused = True
-        context.trace_request_ctx.connected()
+        context.trace_request_ctx.waiting(Clock.FIRST_CONTENT)
 
     trace = aiohttp.TraceConfig()
+    trace.on_connection_queued_start.append(queued)
+    trace.on_connection_create_start.append(connecting)
     trace.on_connection_create_end.append(made)
     trace.on_connection_reuseconn.append(reused)
     return trace

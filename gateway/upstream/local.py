@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
 from gateway.contracts import Feed, PerformingProvider, WireRequest
+from gateway.deadlines import Clock
 
 
 class LocalUpstream:
@@ -14,8 +15,8 @@ class LocalUpstream:
     def __init__(self, provider: PerformingProvider) -> None:
         self._provider = provider
 
-    async def send(self, request: WireRequest, connected: Callable[[], None]) -> LocalResponse:
-        connected()
+    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> LocalResponse:
+        waiting(Clock.FIRST_CONTENT)
         performance = self._provider.perform(request)
         return LocalResponse(performance.status, performance.headers, performance.parts)
 

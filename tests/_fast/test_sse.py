@@ -266,3 +266,13 @@ def test_the_hold_has_a_least_size() -> None:
 
     with pytest.raises(ValueError, match="at least 4"):
         SseScanner(content=(), event_hold=3)
+
+
+@pytest.mark.parametrize(("ended", "finished"), [([0], False), ([0, 0], False), ([0, 70], True), ([0, 1, 2], True)])
+def test_not_finished_before_as_many_items_as_expected_were_seen(
+    fast: ModuleType, ended: list[int], finished: bool
+) -> None:
+    scanner = scanner_of(fast, least=2)
+    for index in ended:
+        scanner.feed(event({"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]}))
+    assert scanner.finished is finished

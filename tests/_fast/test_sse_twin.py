@@ -52,7 +52,12 @@ STREAMS = st.builds(
     st.sampled_from([b"", b"data: {", b"data: [DONE]", b"da", b"\xef\xbb\xbf", b":"]),
 )
 OPTIONS = st.fixed_dictionaries(
-    {"strip_usage": st.booleans(), "drop_malformed": st.booleans(), "event_hold": st.sampled_from([4, 16, 40, 65536])}
+    {
+        "strip_usage": st.booleans(),
+        "drop_malformed": st.booleans(),
+        "event_hold": st.sampled_from([4, 16, 40, 65536]),
+        "least": st.integers(1, 3),
+    }
 )
 
 

@@ -71,7 +71,9 @@ class SseScanner:
         strip_usage: bool = False,
         drop_malformed: bool = True,
         event_hold: int = 65536,
+        least: int = 1,
     ) -> None:
+        self._least = least
         self._keys = (items, delta, content, finish, usage, error, done)
         self._strip_usage = strip_usage
         self._drop_malformed = drop_malformed
@@ -91,7 +93,7 @@ class SseScanner:
 
     @property
     def finished(self) -> bool:
-        return bool(self._ended) and all(self._ended.values()) and not self._too_many
+        return len(self._ended) >= self._least and all(self._ended.values()) and not self._too_many
 
     @property
     def held(self) -> int:

@@ -66,8 +66,8 @@ def accepts(rule: Rule, value: Any, path: str = "x") -> bool:
     refusals = []
     try:
         rule.check(path, value)
-    except GatewayError as error:
-        refusals.append(error)
+    except GatewayError as refusal:
+        refusals.append(refusal)
     for error in refusals:
         assert error.kind is VALIDATION
         assert error.param

@@ -64,7 +64,8 @@ def requests(draw: Any) -> bytes:
         if options in ("asked", "not asked"):
             inner.append(("include_usage", "true" if options == "asked" else "false"))
         pairs.append(("stream_options", draw(objects(st.permutations(inner).map(list)))))
-    return (draw(SPACE) + draw(objects(st.permutations(pairs).map(list))) + draw(SPACE)).encode()
+    text: str = draw(SPACE) + draw(objects(st.permutations(pairs).map(list))) + draw(SPACE)
+    return text.encode()
 
 
 def exact(body: bytes) -> Any:

@@ -160,6 +160,7 @@ class FakeProvider:
             seen.left.set()
         seen.answered.set()
         if leaving.done():
+            leaving.exception()
             return False
         leaving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

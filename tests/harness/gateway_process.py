@@ -71,7 +71,11 @@ class Gateway:
             cwd=ROOT,
             env=self._environ,
         )
-        eventually(self._is_up, ceiling=30, what="the gateway's start")
+        try:
+            eventually(self._is_up, ceiling=30, what="the gateway's start")
+        except BaseException:
+            self.__exit__()
+            raise
         self.port = int((self.folder / "port").read_text())
         self.url = f"http://127.0.0.1:{self.port}"
         return self

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from gateway.contracts import Endpoint, Feed, Phase, Plan, Target, Task, Timeouts, WireRequest
-from gateway.deadlines import TimerWheel
+from gateway.deadlines import Clock, TimerWheel
 from gateway.dialects.openai_passthrough import passthrough
 from gateway.endpoints.chat_completions import ChatCompletions
 from gateway.exchange import Call, Exchange
@@ -65,11 +65,11 @@ class ScriptedUpstream:
         self.responses: list[ScriptedResponse] = []
         self.sent: list[WireRequest] = []
 
-    async def send(self, request: WireRequest, connected: Callable[[], None]) -> ScriptedResponse:
+    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> ScriptedResponse:
         self.sent.append(request)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         await self._play(answer.before_connection)
-        connected()
+        waiting(Clock.FIRST_CONTENT)
         await self._play(answer.before_head)
         response = ScriptedResponse(answer, self._play)
         self.responses.append(response)

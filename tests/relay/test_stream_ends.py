@@ -116,6 +116,12 @@ async def test_two_choices_of_which_one_never_ends_are_cut() -> None:
 
 
 @on_stage
+async def test_two_choices_of_which_one_never_begins_are_cut() -> None:
+    client = await Scene(Answer([event(chunk("a")) + STOP])).play(n=2)
+    assert last_error(client.data)["code"] == "stream_interrupted"
+
+
+@on_stage
 async def test_a_malformed_event_is_dropped_and_counted_and_the_rest_flows() -> None:
     scene = Scene(Answer([ROLE + HELLO + b"data: {broken\n\n" + WORLD + STOP + DONE]))
     assert (await scene.play()).data == ANSWER

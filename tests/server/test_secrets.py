@@ -20,6 +20,10 @@ CHAOS: list[list[bytes | float | str]] = [
     whole({"error": QUOTED}, status=400),
     whole({"error": QUOTED}),
     whole({"error": {"message": "overloaded", "type": "server_error"}}, status=500),
+    *(
+        whole({"error": {**QUOTED, "type": KEY, "code": KEY, "param": KEY}}, status=status)
+        for status in (400, 429, 500, 503)
+    ),
     whole(b"<html>bad gateway</html>", status=502, headers={"content-type": "text/html"}),
     whole(b"not json"),
     [RESET],

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import httpx2 as httpx
 import pytest
 
 from gateway import errors
@@ -171,7 +172,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
         upstream = HttpUpstream("p0", connections=1, keep_alive=1)
         request = WireRequest("POST", "http://nowhere.invalid/v1", {}, b"{}")
         with pytest.raises(GatewayError, match="p0: its host name cannot be resolved") as caught:
-            await upstream.send(request, lambda: None)
+            await upstream.send(request, lambda _: None)
         assert caught.value.kind is errors.CONNECT_FAILED
         await upstream.close()
 
@@ -189,3 +190,22 @@ def test_what_the_clients_connection_raises_is_not_the_providers_fault() -> None
     response: Any = SimpleNamespace(status=200, headers={}, content=Content())
     with pytest.raises(ConnectionError):
         asyncio.run(HttpResponse("p0", response).push(feed))
+
+
+def test_a_full_pool_is_our_own_503_and_says_so() -> None:
+    limits = {"connection_pool": {"max_connections_per_host": 1}, "timeouts": {"connect": "300ms"}}
+    with FakeProvider() as busy, Gateway(config_for(busy.url, providers={"p0": limits})) as narrow:
+        busy.answer([HANG])
+        waiting = threading.Thread(target=lambda: ask_in_vain(narrow), daemon=True)
+        waiting.start()
+        eventually(lambda: busy.seen, what="the first request at the provider")
+        answer = narrow.chat()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "connections_exhausted")
+        assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("true", "1")
+        narrow.process.kill()
+        waiting.join(20)
+
+
+def ask_in_vain(gateway: Gateway) -> None:
+    with suppress(httpx.TransportError):
+        gateway.chat()
