@@ -90,11 +90,10 @@ def _asking(options: bytes) -> bytes:
 
 def _edited(body: bytes, edits: list[tuple[int, int, bytes]], insert: bytes = b"") -> bytes:
     """`body` with spans replaced, and `insert` put before its first member."""
-    first = body.index(b"{") + 1
-    pieces = [body[:first], insert]
-    position = first
+    view = memoryview(body)  # a large prompt is copied once, by the join
+    position = body.index(b"{") + 1
+    pieces: list[bytes | memoryview] = [view[:position], insert]
     for start, end, value in sorted(edits):
-        pieces += [body[position:start], value]
+        pieces += [view[position:start], value]
         position = end
-    pieces.append(body[position:])
-    return b"".join(pieces)
+    return b"".join([*pieces, view[position:]])
