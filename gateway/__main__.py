@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.snapshot import Snapshot
 
-DEFAULT = Path(__file__).parent.parent / "config" / "default.yaml"
+DEFAULTS = (  # in a checkout, and where a wheel puts it
+    Path(__file__).parent.parent / "config" / "default.yaml",
+    Path(sys.prefix) / "share" / "llm-gateway" / "default.yaml",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,9 +128,9 @@ def _wire(config: Config) -> Snapshot | None:
 
 
 def _default_files() -> list[Path]:
-    """`$GATEWAY_CONFIG`, or what lies beside the source; an installed package brings none."""
+    """`$GATEWAY_CONFIG`, or the one that was shipped, if it is still there."""
     named = os.environ.get("GATEWAY_CONFIG")
-    return [Path(named)] if named else [DEFAULT] if DEFAULT.exists() else []
+    return [Path(named)] if named else [file for file in DEFAULTS if file.exists()][:1]
 
 
 def _welcome(config: Config, where: str) -> None:

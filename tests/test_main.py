@@ -145,7 +145,7 @@ def test_a_taken_address_is_said_in_one_line(tmp_path: Path) -> None:
 def test_without_any_file_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """An installed package has no config/ beside it."""
     monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
-    monkeypatch.setattr(command_line, "DEFAULT", Path("/nowhere/default.yaml"))
+    monkeypatch.setattr(command_line, "DEFAULTS", (Path("/nowhere/default.yaml"),))
     assert command_line.main(["run"]) == 1
     assert "--config FILE or in $GATEWAY_CONFIG" in capsys.readouterr().err
 
