@@ -168,9 +168,9 @@ def from_upstream(provider: str, status: int, words: ProviderWords, retry_after:
     elif words.code == "invalid_api_key":
         kind = UPSTREAM_AUTH
     elif status in _CLIENT_MISTAKES:
-        kind = Kind(status, "invalid_request_error", "provider_error", Whose.CLIENT)
+        kind = Kind(status, "invalid_request_error", "request_refused", Whose.CLIENT)
         message = words.message or f"{provider} refused the request with status {status}"
-        return GatewayError(kind, message, param=words.param, code=words.code, type=words.type)
+        return GatewayError(kind, message, param=words.param, code=words.code or NONSENSE.code, type=words.type)
     else:
         kind = _BY_STATUS.get(status, UPSTREAM_FAILED)
     if kind is UPSTREAM_AUTH:

@@ -62,7 +62,7 @@ class Attempt:
     answered: float | None = None  # the upstream's head has arrived
     ended: float | None = None
     status: int | None = None
-    outcome: str = "cancelled"  # ok | cancelled | an error code
+    outcome: str = "cancelled"  # ok | cancelled | the code of an errors.Kind, never a provider's: it is a label
     providers_fault: bool | None = None  # None: says nothing about the provider's health
 
     def succeeded(self) -> None:
@@ -70,7 +70,7 @@ class Attempt:
         self.providers_fault = False
 
     def failed(self, error: GatewayError) -> None:
-        self.outcome = error.code
+        self.outcome = error.kind.code
         if error.whose is Whose.TARGET:
             self.providers_fault = True
         elif error.whose is Whose.CLIENT and self.status is not None:

@@ -60,9 +60,9 @@ async def steps(exchange: Exchange, runtime: Runtime, body: Body, reply: Reply) 
     except GatewayError as error:
         exchange.error = error
         await refuse(exchange, runtime, error, reply)
-    except ConnectionError:
-        raise
-    except Exception:
+    except Exception as problem:
+        if isinstance(problem, ConnectionError) and reply.gone:
+            raise  # the client left while we wrote; any other connection is an extension's own, such as a policy's
         log.exception("internal error", extra={"request_id": exchange.id})
         exchange.error = GatewayError(errors.INTERNAL, f"internal error; it is logged as {exchange.id}")
         await refuse(exchange, runtime, exchange.error, reply)
@@ -127,6 +127,10 @@ async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | No
             error = failure
             if failure.retry is Retry.NO:
                 raise
+        except Exception as defect:
+            if not isinstance(defect, ConnectionError):  # that is the client's leaving
+                this.outcome = errors.INTERNAL.code
+            raise
         finally:
             this.ended = exchange.now()
             meters = runtime.meters.route(target.provider.name, exchange.model)

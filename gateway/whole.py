@@ -58,14 +58,11 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
     if not collected.complete:
         raise GatewayError(errors.NONSENSE, f"{provider} answered more than {most} bytes (server.max_answer)")
     try:
-        spans = _checked(body)
+        failure, usage = _error_and_usage(body)
     except ValueError as problem:
         raise GatewayError(errors.NONSENSE, f"{provider} answered 200 with a body that is no JSON object") from problem
-    failure = spans.get("error")
-    if failure is not None and body[slice(*failure)] not in (b"null", b"{}", b'""', b"false"):
+    if failure:
         raise read_error(provider, 200, {}, body)
-    where = spans.get("usage")
-    usage = orjson.loads(body[slice(*where)]) if where is not None else None
     if isinstance(usage, dict):
         exchange.usage = exchange.endpoint.dialect.usage(usage)
     exchange.spent("relay", started)
@@ -146,7 +143,13 @@ class _Enough(Exception):
     """The body is larger than anyone wants."""
 
 
-def _checked(body: bytes) -> dict[str, tuple[int, int]]:
+def _error_and_usage(body: bytes) -> tuple[object, object]:
+    """What an answer has under these names. Raises ValueError for what is no JSON object."""
     if len(body) <= CHECKED:
-        orjson.loads(body)
-    return top_level(body)
+        fields = orjson.loads(body)
+        if not isinstance(fields, dict):
+            raise ValueError("no object")
+        return fields.get("error"), fields.get("usage")
+    spans = top_level(body)
+    error, usage = (orjson.loads(body[slice(*spans[name])]) if name in spans else None for name in ("error", "usage"))
+    return error, usage

@@ -7,12 +7,14 @@ Decided 2026-11: a model that a provider lists is served under its own name by e
 it, in the order of the file; an entry under ``models`` of the same name takes its place.
 
 What a configuration names may be anybody's code: one that cannot be built, or lacks what its kind must
-have, is refused here by its place in the configuration. One that defines ``count_with(meters)`` is given
-the meters of `/metrics` once, before it is asked anything.
+have, is refused here by its place in the configuration. So is a hook that is not a plain function: an
+`async def` would never be waited for, and a policy written so would let everything through. One that
+defines ``count_with(meters)`` is given the meters of `/metrics` once, before it is asked anything.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,10 +24,11 @@ from typing import Any
 from gateway import catalog, endpoints, policies, providers, routing
 from gateway.config import Config, PolicyOptions, ProviderOptions, StrategyOptions
 from gateway.config import load as load_config
-from gateway.contracts import Phase, Plan, Provider, Target, Timeouts, Upstream
+from gateway.contracts import Phase, Plan, Provider, Target, Task, Timeouts, Upstream
 from gateway.policies.overload import Overload
 from gateway.snapshot import Limits, Snapshot
 from gateway.telemetry.meters import Meters
+from gateway.telemetry.request_meters import RequestMeters
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.local import LocalUpstream
 
@@ -43,7 +46,9 @@ class CannotWire(Exception):
 
 def wire(config: Config, generation: int = 1, meters: Meters | None = None) -> Snapshot:
     """A snapshot of `config`. Connections open on first use, inside the running loop. Raises CannotWire."""
-    build = Builder(Meters() if meters is None else meters)
+    meters = Meters() if meters is None else meters
+    RequestMeters(meters)  # our own names first: an extension that wants one of them is named, not us
+    build = Builder(meters)
     called = {name: _wired(build, name, options) for name, options in config.providers.items()}
     calls, pages = _endpoints()
     asked = [Overload(max_in_flight=config.server.max_in_flight, max_buffered=config.server.max_buffered)]
@@ -75,7 +80,14 @@ class Builder:
 
     def provider(self, name: str, options: ProviderOptions) -> Any:
         kind = catalog.providers.get(options.type)
-        return self._built(f"providers.{name}", lambda: kind(name, options), "request")
+        path = f"providers.{name}"
+        made = self._built(path, lambda: kind(name, options), "request", may=("perform",))
+        if getattr(made, "name", None) != name:
+            raise CannotWire(f"{path}: {type(made).__name__} must keep the name it is given in its attribute name")
+        tasks = getattr(made, "tasks", None)
+        if not isinstance(tasks, (set, frozenset)) or not all(isinstance(task, Task) for task in tasks):
+            raise CannotWire(f"{path}: {type(made).__name__} must have a set of Tasks as its attribute tasks")
+        return made
 
     def policy(self, position: int, options: PolicyOptions) -> Any:
         kind = catalog.policies.get(options.type)
@@ -85,7 +97,7 @@ class Builder:
         kind = catalog.strategies.get(options.type)
         return self._built(path, lambda: kind(options) if hasattr(kind, "Options") else kind(), "choose")
 
-    def _built(self, path: str, make: Callable[[], Any], *hooks: str) -> Any:
+    def _built(self, path: str, make: Callable[[], Any], *hooks: str, may: Sequence[str] = ()) -> Any:
         """What it says itself when it fails is withheld: that might quote a setting, and the setting be a secret."""
         try:
             made = make()
@@ -97,7 +109,16 @@ class Builder:
             raise CannotWire(text) from problem
         if not any(callable(getattr(made, hook, None)) for hook in hooks):
             raise CannotWire(f"{path}: {type(made).__name__} has no {' or '.join(hooks)}")
+        for hook in (*hooks, *may):
+            if hasattr(made, hook) and not _is_plain(getattr(made, hook)):
+                raise CannotWire(f"{path}: {type(made).__name__}.{hook} must be a plain function, without async")
         return made
+
+
+def _is_plain(hook: Any) -> bool:
+    """A call of it is all there is to it: nothing to wait for, nothing to iterate."""
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return callable(hook) and not any(kind(hook) for kind in kinds)
 
 
 Wired = tuple[Provider, Upstream, Timeouts]

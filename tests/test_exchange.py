@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, Kind
+from gateway.errors import GatewayError, Kind, ProviderWords, from_upstream
 from tests.stand_ins import CHAT, call, exchange, snapshot, target, tried
 
 
@@ -70,6 +70,13 @@ def test_whose_fault_a_failed_attempt_is(kind: Kind, status: int | None, fault: 
     attempt.status = status
     attempt.failed(GatewayError(kind, "x"))
     assert (attempt.outcome, attempt.providers_fault) == (kind.code, fault)
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(400, "request_refused"), (500, "provider_error")])
+def test_a_providers_own_code_is_no_outcome(status: int, outcome: str) -> None:
+    attempt = tried(exchange(), target())
+    attempt.failed(from_upstream("p", status, ProviderWords("no", "its_type", "one-of-very-many")))
+    assert attempt.outcome == outcome  # a label of a metric: bounded
 
 
 def test_a_good_attempt_speaks_for_its_provider_and_an_unfinished_one_says_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -112,3 +113,28 @@ def test_an_unknown_model_is_404(gateway: Gateway) -> None:
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "model_not_found"
     assert httpx.get(f"{gateway.url}/v1/models").json()["data"][0]["id"] == "m"
+
+
+POLICY = """
+class LostItsStore:
+    def __init__(self, options): ...
+    def on_head(self, exchange): self.ask("head", exchange)
+    def admit(self, exchange): self.ask("admit", exchange)
+    def on_attempt(self, exchange, target): self.ask("attempt", exchange)
+    def ask(self, phase, exchange):
+        if exchange.headers.get("x-phase") == phase:
+            raise ConnectionRefusedError("the store is down")
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_connection_that_a_policy_loses_is_not_the_clients(tmp_path: Path, stream: bool) -> None:
+    (tmp_path / "acme_store.py").write_text(POLICY)
+    config = config_for(policies=[{"type": "acme_store:LostItsStore"}])
+    with Gateway(config, environ={"PYTHONPATH": str(tmp_path)}) as gateway:
+        body = {"model": "echo", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
+        for phase in ("head", "admit", "attempt"):
+            answer = httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers={"x-phase": phase})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error"), phase
+            line = gateway.access_of(answer.headers["x-request-id"])
+            assert (line["status"], line.get("ended_by")) == (500, None)

@@ -138,6 +138,40 @@ class Undecided:
     def __init__(self, options: StrategyOptions) -> None: ...
 
 
+class Idle(Fine):
+    tasks = None  # type: ignore[assignment]
+
+
+class Renamed(Fine):
+    def __init__(self, name: str, options: ProviderOptions) -> None:
+        self.name = "another"
+
+
+class AsyncRequest(Fine):
+    async def request(self, *_: Any) -> Any: ...
+
+
+class AsyncPerform(Fine):
+    async def perform(self, *_: Any) -> Any: ...
+
+
+class AsyncAdmit(Admit):
+    async def admit(self, exchange: Exchange) -> None: ...  # type: ignore[override]
+
+
+class NoFunction(Admit):
+    settle = 5
+
+
+class AsyncChoose:
+    async def choose(self, *_: Any) -> None: ...
+
+
+class Ours(Admit):
+    def count_with(self, meters: Meters) -> None:
+        meters.counter("llm_gateway_requests_total", "Not theirs.", ("mine",))
+
+
 def no_class(*_: Any) -> None: ...
 
 
@@ -162,6 +196,26 @@ def test_a_policy_takes_part_in_the_phases_it_has_hooks_for_and_counts(wired: An
     [
         ({"providers": {"p": {"type": HERE + "Shy"}}}, "providers.p: Shy has no request"),
         ({"providers": {"p": {"type": HERE + "no_class"}}}, "providers.p: NoneType has no request"),
+        ({"providers": {"p": {"type": HERE + "Idle"}}}, "providers.p: Idle must have a set of Tasks"),
+        ({"providers": {"p": {"type": HERE + "Renamed"}}}, "providers.p: Renamed must keep the name"),
+        (
+            {"providers": {"p": {"type": HERE + "AsyncRequest"}}},
+            "providers.p: AsyncRequest.request must be a plain function",
+        ),
+        (
+            {"providers": {"p": {"type": HERE + "AsyncPerform"}}},
+            "providers.p: AsyncPerform.perform must be a plain function",
+        ),
+        ({"policies": [{"type": HERE + "AsyncAdmit"}]}, r"policies\[0\]: AsyncAdmit.admit must be a plain function"),
+        ({"policies": [{"type": HERE + "NoFunction"}]}, r"policies\[0\]: NoFunction.settle must be a plain function"),
+        ({"policies": [{"type": HERE + "Ours"}]}, r"policies\[0\]: cannot be built: ValueError"),
+        (
+            {
+                "providers": {"e": {"type": "echo", "models": {"m": {}}}},
+                "routing": {"default_strategy": HERE + "AsyncChoose"},
+            },
+            "routing.default_strategy: AsyncChoose.choose must be a plain function",
+        ),
         ({"providers": {"p": {"type": "json:loads"}}}, r"providers.p: cannot be built: TypeError in .*, line \d+"),
         (
             {"providers": {"p": {"type": HERE + "Failing"}}},

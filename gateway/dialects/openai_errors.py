@@ -6,6 +6,7 @@ Seen in the wild: ``{"error": {"message", "type", "code", "param"}}``; the same 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC
@@ -17,6 +18,7 @@ import orjson
 
 from gateway.errors import GatewayError, ProviderWords, from_upstream
 
+STATUS = re.compile("[45][0-9]{2}")
 LONGEST = 2_000  # characters of a provider's message that are passed on
 _STATUS_OF = {
     "invalid_request_error": 400,
@@ -92,14 +94,17 @@ def _object(body: bytes) -> dict[str, Any]:
 def _text(value: object) -> str | None:
     if value is None or value == "":
         return None
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    try:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # nested deeper than can be written, though it could be read
+        return None
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def _inner_status(detail: Mapping[str, Any], words: ProviderWords) -> int:
     for name in ("status_code", "http_status_code", "status", "code"):
         value = detail.get(name)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and STATUS.fullmatch(value):
             value = int(value)
         if isinstance(value, int) and 400 <= value <= 599:
             return value

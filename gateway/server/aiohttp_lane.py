@@ -3,10 +3,15 @@
 What a client still sends when its answer is known is read away, within bounds: closing at once would reset
 the connection, and the answer with it. Where the next request begins is only known once the body has ended,
 so an answer given before that, for more than a little, asks for another connection.
+
+A client may send further requests while one is answered. Past a bound aiohttp stops reading, and then the event
+loop no longer tells that the client has left; `left_unseen` asks the kernel, which knows once its FIN is here (it
+queues behind what the client had sent, if that was more than the kernel takes; nginx has the same limit).
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Mapping
 
 import aiohttp
@@ -20,6 +25,7 @@ from gateway.server.decoding import ENCODINGS, Decoder
 SERVER = "llm-gateway"
 LITTLE = 64 << 10  # bytes unread at most for which a connection is kept
 READ_AWAY = 64 << 20  # bytes
+TCP_CLOSE, TCP_CLOSE_WAIT = 7, 8  # reset; the other side has sent its FIN
 PAUSE, LINGER = 1.0, 10.0  # seconds of silence, and in all, while the rest is read away
 
 
@@ -116,6 +122,19 @@ class AiohttpReply:
     def gone(self) -> bool:
         transport = self._request.transport
         return transport is None or transport.is_closing()
+
+    @property
+    def left_unseen(self) -> bool:
+        """The client has left, and nobody could see it because what it had sent before is not read."""
+        transport = self._request.transport
+        if transport is None or transport.is_reading():
+            return False
+        connection = transport.get_extra_info("socket")
+        try:
+            state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except (AttributeError, OSError):  # not this system, or not TCP
+            return False
+        return state in (TCP_CLOSE, TCP_CLOSE_WAIT)
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         await self._prepare(web.Response(status=status, body=body, headers={"server": SERVER, **headers}))

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.contracts import Page, PageAnswer
+from gateway.deadlines import Clock
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.pipeline import handle
@@ -22,6 +23,8 @@ from gateway.server.aiohttp_lane import AiohttpBody, AiohttpReply
 from gateway.snapshot import Runtime
 from gateway.telemetry.access_log import AccessRecord, access_line
 from gateway.telemetry.request_id import correlation_id, request_id
+
+LOOK_AFTER = 0.5  # seconds between two looks for clients that left unseen
 
 log = logging.getLogger("gateway")
 
@@ -31,7 +34,8 @@ class Application:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._running: dict[asyncio.Task[None] | None, Exchange] = {}
+        self._running: dict[asyncio.Task[None] | None, tuple[Exchange, AiohttpReply]] = {}
+        self._look = runtime.wheel.watch(self._look_for_leavers)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         runtime = self._runtime
@@ -59,7 +63,7 @@ class Application:
 
     async def cut(self, patience: float) -> int:
         """End what still runs, as the drain's doing and not the client's; gives how many that were."""
-        running = {task: exchange for task, exchange in self._running.items() if task is not None}
+        running = {task: exchange for task, (exchange, _) in self._running.items() if task is not None}
         for task, exchange in running.items():
             exchange.ended_by = exchange.ended_by or "drain"
             task.cancel()
@@ -69,11 +73,21 @@ class Application:
 
     async def _exchange(self, exchange: Exchange, body: AiohttpBody, reply: AiohttpReply) -> None:
         task = asyncio.current_task()
-        self._running[task] = exchange
+        if not self._running:
+            self._look.set(Clock.IDLE, LOOK_AFTER)
+        self._running[task] = exchange, reply
         try:
             await handle(exchange, self._runtime, body, reply)
         finally:
             del self._running[task]
+
+    def _look_for_leavers(self) -> None:
+        """Cut them: aiohttp then cancels their task, as for everybody who leaves."""
+        for _, reply in list(self._running.values()):
+            if reply.left_unseen:
+                reply.abort()
+        if self._running:
+            self._look.set(Clock.IDLE, LOOK_AFTER)
 
     async def _page(self, request: web.BaseRequest, reply: AiohttpReply) -> None:
         record = AccessRecord(

@@ -6,6 +6,8 @@ The rules:
   not travel to an address nobody configured. Cookies are not kept.
 * A kept connection may have died unseen. When one that was *reused* breaks before a byte of the answer, the
   request is sent once more, on a new connection; on a new connection it never is.
+* What arrives on a kept connection that nobody asks anything is nobody's answer: the connection is never used
+  again. aiohttp by itself would give those bytes to the next request, and each answer to the client after.
 * The body is read in whatever pieces arrive, never by line: an event may be megabytes long.
 * aiohttp's exceptions become ours here and nowhere else; their texts can quote addresses, not keys.
 """
@@ -18,6 +20,8 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from gateway import errors
 from gateway.contracts import Feed, WireRequest
@@ -64,6 +68,8 @@ class HttpUpstream:
                 allow_redirects=False,
                 trace_request_ctx=watch,
             )
+        except aiohttp.ClientConnectionError:
+            raise  # here, because a refused certificate is a ValueError too
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.InvalidURL, ValueError) as problem:
             message = f"{self._provider} answered what is not HTTP ({type(problem).__name__})"
             raise GatewayError(errors.NONSENSE, message) from problem
@@ -73,9 +79,7 @@ class HttpUpstream:
         if fresh not in self._sessions:
             keep: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": self._keep_alive}
             self._sessions[fresh] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, limit_per_host=self._connections, ttl_dns_cache=DNS_TTL, **keep
-                ),
+                connector=Connector(limit=0, limit_per_host=self._connections, ttl_dns_cache=DNS_TTL, **keep),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=NO_CLOCKS,
                 read_bufsize=BUFFER,
@@ -83,6 +87,19 @@ class HttpUpstream:
                 trace_configs=[_connection_trace()],
             )
         return self._sessions[fresh]
+
+
+class Connector(aiohttp.TCPConnector):
+    """Gives no connection on which something waits already."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+        return connection
 
 
 class HttpResponse:
@@ -159,6 +176,7 @@ def _fail(provider: str, problem: aiohttp.ClientConnectionError) -> NoReturn:
     if isinstance(problem, aiohttp.ClientConnectorError):
         reason = getattr(problem, "strerror", None) or type(problem).__name__
         if isinstance(problem.os_error, ssl.SSLError):
-            reason = f"TLS: {problem.os_error.reason}"
+            said = getattr(problem.os_error, "verify_message", None)  # why a certificate is refused
+            reason = f"TLS: {said or problem.os_error.reason}"
         raise GatewayError(errors.CONNECT_FAILED, f"{provider} cannot be reached: {reason}") from problem
     raise GatewayError(errors.CONNECTION_LOST, f"{provider} closed the connection before it answered") from problem

@@ -52,6 +52,16 @@ def test_no_shape_at_all(body: bytes) -> None:
     assert read(body, 500).message == "acme answered 500"
 
 
+@pytest.mark.parametrize("code", ["\u00b2", "\u0665\u0660\u0660", "9" * 5000, "5e2"])
+def test_digits_that_are_no_status(code: str) -> None:
+    assert read({"error": {"message": "m", "code": code}}, status=200).status == 502
+
+
+def test_a_message_too_deep_to_be_written_is_none() -> None:
+    deep = b'{"error": {"message": ' + b"[" * 300 + b"]" * 300 + b"}}"
+    assert read(deep).message == "acme refused the request with status 400"
+
+
 def test_a_long_message_is_cut() -> None:
     assert read({"error": {"message": "x" * 10_000}}).message == "x" * LONGEST + "…"
 

@@ -121,3 +121,4 @@ async def test_a_bug_is_an_internal_error_and_gives_everything_back() -> None:
     scene = Scene(Answer(before_head=[ZeroDivisionError()]))
     client = await scene.play()
     assert (client.status, client.ended) == (500, 1)
+    assert scene.exchange.attempts[0].outcome == "internal_error"

@@ -47,6 +47,23 @@ def front(gateway: Gateway) -> Iterator[Nginx]:
         yield running
 
 
+FURTHER = {"many requests": request() * 100, "a large request": request() + request(padding=1_000_000)}
+
+
+@pytest.mark.parametrize("further", FURTHER)
+def test_what_it_has_sent_ahead_does_not_hide_that_a_client_left(
+    provider: FakeProvider, gateway: Gateway, further: str
+) -> None:
+    provider.answer([HANG])
+    count = len(provider.seen)
+    with WireClient(gateway.port) as client:
+        client.send(FURTHER[further])
+        seen = eventually(lambda: provider.seen[count:])[0]
+    assert seen.left.wait(CEILING)
+    eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 0)
+    assert len(provider.seen) == count + 1
+
+
 def _leaves(provider: FakeProvider, gateway: Gateway, port: int, phase: str, how: str) -> None:
     steps, stream, mark = PHASES[phase]
     lines = len(calls(gateway))

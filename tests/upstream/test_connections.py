@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -95,12 +96,11 @@ def test_a_kept_connection_that_breaks_within_the_answer_is_not_tried_again(
     assert len(provider.seen) == before + 1
 
 
-POISON = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{"poison":}'
-
-
 def _bytes(steps: Steps) -> bytes:
     return b"".join(step for step in steps if isinstance(step, bytes))
 
+
+POISON = _bytes(whole(b'{"poison":1}'))
 
 AFTERWARDS = {
     "more than the length said": _bytes(whole(b"{}")) + b'{"x":1}',
@@ -123,6 +123,17 @@ def test_what_follows_an_answer_never_reaches_the_next_caller(
     for _ in range(3):
         answer = gateway.chat()
         assert (answer.status_code, answer.content) == (200, b'{"mine":1}')
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_comes_when_nobody_asks_never_reaches_the_next_caller(
+    provider: FakeProvider, gateway: Gateway, stream: bool
+) -> None:
+    good = chunked(events("x")) if stream else whole(b'{"mine":0}')
+    provider.answer([*good, 0.1, POISON], whole(b'{"mine":1}'), whole(b'{"mine":2}'))
+    gateway.chat(stream=stream)
+    assert provider.seen[-1].answered.wait(20)
+    assert [gateway.chat().content for _ in range(2)] == [b'{"mine":1}', b'{"mine":2}']
 
 
 @pytest.fixture
@@ -179,6 +190,25 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
     asyncio.run(main())
 
 
+def test_a_refused_certificate_is_told_as_one(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+    refused.verify_message = "self-signed certificate"
+
+    async def handshake(*_: object, sock: socket.socket, **__: object) -> None:
+        sock.close()
+        raise refused
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", handshake)
+        upstream = HttpUpstream("p0", connections=1, keep_alive=1)
+        with pytest.raises(GatewayError, match="p0 cannot be reached: TLS: self-signed certificate") as caught:
+            await upstream.send(WireRequest("POST", plain, {}, b"{}"), lambda _: None)
+        assert caught.value.kind is errors.CONNECT_FAILED
+        await upstream.close()
+
+    asyncio.run(main())
+
+
 def test_what_the_clients_connection_raises_is_not_the_providers_fault() -> None:
     class Content:
         async def readany(self) -> bytes:
@@ -209,3 +239,12 @@ def test_a_full_pool_is_our_own_503_and_says_so() -> None:
 def ask_in_vain(gateway: Gateway) -> None:
     with suppress(httpx.TransportError):
         gateway.chat()
+
+
+def test_a_providers_cookies_are_not_kept(provider: FakeProvider) -> None:
+    """Not from one caller to the next. A name, because no client keeps the cookies of a bare address."""
+    with Gateway(config_for(provider.url.replace("127.0.0.1", "localhost"))) as gateway:
+        provider.answer(whole(ANSWER, headers={"set-cookie": "session=of-the-first-caller; Path=/"}))
+        assert "set-cookie" not in gateway.chat().headers
+        gateway.chat()
+        assert "cookie" not in provider.seen[-1].headers

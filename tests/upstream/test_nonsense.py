@@ -42,6 +42,7 @@ BOTH: dict[str, Steps] = {
 WHOLE: dict[str, Steps] = {
     "truncated JSON": whole(b'{"choices":[{"message":{"content":"he'),
     "truncated large JSON": whole(b'{"choices":["' + b"x" * 500_000),
+    "broken usage in large JSON": whole(b'{"usage":{"prompt_tokens":01},"a":"' + b"x" * 500_000 + b'"}'),
     "an array": whole(b"[]"),
     "text": whole(b'"hello"'),
     "bad UTF-8": whole(b'{"a":"\xff"}'),
