@@ -3,7 +3,7 @@
 The rules:
 
 * An exchange is made when a request's head has been read and settled exactly once, whatever happened in
-  between (`pipeline.settle`). Everything a log line, a metric or a policy wants to know stands here.
+  between (`settlement.settle`). Everything a log line, a metric or a policy wants to know stands here.
 * Times are `time.monotonic` seconds. Who ended it stands in `ended_by` before anything is cancelled.
 * A running exchange keeps the snapshot it began with.
 """
@@ -109,8 +109,6 @@ class Exchange:
     ended_by: str | None = None  # client | drain | total; None: it ran to its end
     bytes_in: int = 0
     bytes_out: int = 0
-    malformed: int = 0
-    cut: bool = False  # a stream that ended without its finish marker
     settled: bool = False
 
     @property

@@ -275,13 +275,11 @@ class Relay:
 
     def _cut(self, error: GatewayError) -> GatewayError:
         """After content, an error that nothing can repair."""
-        self._exchange.cut = True
         self._meters.cut.add()
         kind = errors.TOTAL_TIMEOUT if error.status == errors.TIMEOUT.status else errors.STREAM_CUT
         return GatewayError(kind, f"the stream was interrupted: {error.message}")
 
     def _account(self) -> None:
-        self._exchange.malformed += self._scanner.malformed
         self._meters.malformed.add(self._scanner.malformed)
         if self._scanner.usage is not None:
             self._exchange.usage = self._exchange.endpoint.dialect.usage(self._scanner.usage)

@@ -7,7 +7,7 @@ answer (some providers wrap a failure in a 200) and to find its usage. JSON is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,8 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
     waited = exchange.now() - (attempt.connected or attempt.started)
     with timed(exchange, runtime, attempt) as deadline:
         deadline.set(Clock.FIRST_CONTENT, attempt.target.timeouts.first_content - waited)
-        collected = _Collected(most, deadline, attempt.target.timeouts.idle)
+        idle = attempt.target.timeouts.idle
+        collected = _Collected(most, lambda: deadline.set(Clock.IDLE, idle))
         await collected.take(response)
     started = exchange.now()
     body = b"".join(collected.parts)
@@ -76,9 +77,8 @@ async def read_failure(
     provider = attempt.target.provider.name
     parts: list[bytes] = []
     with suppress(GatewayError), timed(exchange, runtime, attempt) as deadline:
-        patience = min(ERROR_PATIENCE, attempt.target.timeouts.idle)
-        deadline.set(Clock.IDLE, patience)
-        collected = _Collected(ERROR_MOST, deadline, patience)
+        deadline.set(Clock.IDLE, min(ERROR_PATIENCE, attempt.target.timeouts.idle))
+        collected = _Collected(ERROR_MOST)
         parts = collected.parts
         await collected.take(response)
     body = b"".join(parts)
@@ -117,14 +117,13 @@ async def deliver(
 
 
 class _Collected:
-    """A body's parts, up to `most` bytes; each has `idle` seconds to follow the one before."""
+    """A body's parts, up to `most` bytes; `goes_on` is called for each."""
 
-    def __init__(self, most: int, deadline: Deadline, idle: float) -> None:
+    def __init__(self, most: int, goes_on: Callable[[], None] = lambda: None) -> None:
         self.parts: list[bytes] = []
         self.complete = False
         self._room = most
-        self._deadline = deadline
-        self._idle = idle
+        self._goes_on = goes_on
 
     async def take(self, response: UpstreamResponse) -> None:
         with suppress(_Enough):
@@ -136,7 +135,7 @@ class _Collected:
         if self._room < 0:
             raise _Enough
         self.parts.append(data)
-        self._deadline.set(Clock.IDLE, self._idle)
+        self._goes_on()
 
 
 class _Enough(Exception):

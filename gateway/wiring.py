@@ -160,15 +160,19 @@ def _plans(build: Builder, config: Config, called: Mapping[str, Wired]) -> Itera
 
 
 def _endpoints() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Data endpoints by path, and pages by each of their paths."""
+    """Data endpoints by path, and pages by each of their paths. A path belongs to one of them."""
     calls: dict[str, Any] = {}
     pages: dict[str, Any] = {}
     for name in catalog.endpoints.names():
-        endpoint = catalog.endpoints.get(name)()
-        if hasattr(endpoint, "dialect"):
-            calls[endpoint.path] = endpoint
-        else:
-            pages |= dict.fromkeys(endpoint.paths, endpoint)
+        try:
+            endpoint = catalog.endpoints.get(name)()
+        except catalog.UnknownName as problem:  # an installed package brought it; no configuration names it
+            raise CannotWire(str(problem)) from problem
+        data = hasattr(endpoint, "dialect")
+        for path in (endpoint.path,) if data else endpoint.paths:
+            if path in calls or path in pages:
+                raise CannotWire(f'endpoint "{name}": {path} is served by another one already')
+            (calls if data else pages)[path] = endpoint
     return calls, pages
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,29 @@ def test_every_endpoint_and_page_has_its_paths(wired: Any) -> None:
     }
     pages = "/v1/models /v1/models/* /health /health/live /live /health/ready /ready /metrics /openapi.json"
     assert set(snapshot.pages) == set(pages.split())
+
+
+class Page:
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
+
+    async def show(self, *_: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/chat/completions"])
+def test_nobody_takes_the_path_of_another_endpoint(path: str, wired: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "zz"):
+        with monkeypatch.context() as patch:
+            patch.setitem(catalog.endpoints._known, name, lambda: Page("/mine", path))
+            with pytest.raises(CannotWire, match=f"{path} is served by another one already"):
+                wired()
+
+
+def test_an_endpoint_that_cannot_be_loaded_is_said(wired: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no.such.module:Name", catalog.endpoints.group)
+    monkeypatch.setattr(catalog, "entry_points", lambda group, name="broken": [broken] if name == "broken" else [])
+    with pytest.raises(CannotWire, match='endpoint "broken" cannot be loaded: ModuleNotFoundError'):
+        wired()
 
 
 class Fine:

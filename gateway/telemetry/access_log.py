@@ -54,7 +54,6 @@ class AccessRecord:
     cached_tokens: int | None = None
     bytes_in: int | None = None
     bytes_out: int | None = None
-    finish: str | None = None
     error_code: str | None = None
     error_type: str | None = None
     ended_by: str | None = None  # who ended it before its time: client, total, drain

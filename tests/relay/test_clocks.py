@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.relay import FINISH_GRACE
+from gateway.whole import ERROR_PATIENCE
 from tests.relay.chat import ANSWER, DONE, HELLO, ROLE, STOP, USAGE, WORLD, drip, last_error
 from tests.relay.stage import HANG, JSON, LIMITS, TIMEOUTS, Answer, Client, Scene, on_stage
 
@@ -89,7 +90,7 @@ async def test_silence_in_a_stream_ends_it_with_an_error() -> None:
     scene.check_nothing_is_left()
     assert scene.client.data.startswith(ROLE + HELLO + WORLD + WORLD)
     assert "timeouts.idle" in last_error(scene.client.data)["message"]
-    assert scene.exchange.cut
+    assert scene.meter("llm_gateway_stream_cut_total") == 1
     assert scene.exchange.attempts[0].providers_fault
 
 
@@ -134,7 +135,7 @@ async def test_a_client_that_takes_nothing_is_cut_at_its_own_fault() -> None:
     assert scene.client.aborted == 1
     assert scene.exchange.ended_by == "client"
     assert scene.exchange.attempts[0].providers_fault is False
-    assert not scene.exchange.cut
+    assert scene.meter("llm_gateway_stream_cut_total") == 0
 
 
 @on_stage
@@ -265,6 +266,21 @@ async def test_a_whole_answer_gives_the_client_its_time_for_each_piece() -> None
     await scene.clock.advance(0)
     assert task.done()
     assert scene.client.data == body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("rest", [[HANG], drip(100, 1.0, b" ")], ids=["silent", "dripping"])
+@on_stage
+async def test_the_rest_of_a_refusal_is_not_waited_for_long(rest: list[Any], stream: bool) -> None:
+    refusal = Answer([b'{"error":', *rest], status=503, headers=JSON)
+    scene = Scene(refusal, timeouts=replace(TIMEOUTS, idle=30.0))
+    task = scene.start(stream=stream)
+    await scene.clock.advance(ERROR_PATIENCE - 0.01)
+    assert not task.done(), "too early"
+    await scene.clock.advance(0.01 + LATE)
+    assert task.done(), "too late"
+    assert (scene.client.status, scene.exchange.ended_by) == (503, None)
+    scene.check_nothing_is_left()
 
 
 @on_stage

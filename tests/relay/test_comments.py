@@ -46,7 +46,7 @@ async def test_after_a_comment_a_final_error_is_told_in_the_stream(broken: Answe
     assert last_error(client.data)["code"] in ("provider_connection_lost", "timeout", "rate_limit_exceeded")
     assert client.ended == 1
     assert b"[DONE]" not in client.data
-    assert not scene.exchange.cut
+    assert scene.meter("llm_gateway_stream_cut_total") == 0
 
 
 @on_stage

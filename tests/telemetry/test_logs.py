@@ -210,7 +210,7 @@ def test_a_full_access_line() -> None:
     full = record(
         correlation_id="c-1", client="10.0.0.1", status=200, model="smart", provider="b", upstream_model="m",
         attempts=attempts, stream=True, ttft_ms=1.23456, duration_ms=20.0004, overhead_ms=0.1, input_tokens=0,
-        output_tokens=2, cached_tokens=3, bytes_in=4, bytes_out=5, finish="stop", error_code="x", error_type="y",
+        output_tokens=2, cached_tokens=3, bytes_in=4, bytes_out=5, error_code="x", error_type="y",
         ended_by="client", user_agent="curl",
     )  # fmt: skip
     line = json.loads(access_line(full))
