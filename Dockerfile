@@ -9,6 +9,7 @@ RUN python -m venv /opt/llm-gateway
 WORKDIR /source
 COPY workshop/requirements.lock pyproject.toml setup.py README.md LICENSE ./
 COPY gateway gateway
+COPY config/default.yaml config/default.yaml
 RUN /opt/llm-gateway/bin/pip install --no-cache-dir --disable-pip-version-check -c requirements.lock .
 
 FROM python:3.11-slim-bookworm

@@ -50,7 +50,8 @@ def run(chosen: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
         return 1
     except OSError as problem:
-        print(f"llm-gateway: cannot serve on {config.server.listen}: {problem.strerror or problem}", file=sys.stderr)
+        failed = f"write {problem.filename}" if problem.filename else f"serve on {config.server.listen}"
+        print(f"llm-gateway: cannot {failed}: {problem.strerror or problem}", file=sys.stderr)
         return 1
     return 0
 

@@ -77,6 +77,7 @@ UPSTREAM_LIMIT = Kind(429, "rate_limit_error", "rate_limit_exceeded", Whose.PRES
 UPSTREAM_BUSY = Kind(503, "service_unavailable_error", "provider_overloaded", Whose.PRESSURE, Retry.ELSEWHERE)
 UPSTREAM_FAILED = NONSENSE
 
+LONGEST = 2_000  # characters of a provider's words that are passed on
 _CLIENT_MISTAKES = frozenset({400, 404, 409, 413, 422})
 _BY_STATUS = {
     401: UPSTREAM_AUTH,
@@ -126,12 +127,11 @@ class GatewayError(Exception):
         return self.kind.retry
 
     def conceal(self, secrets: Sequence[str]) -> None:
-        """Take out of the text what it must not show: some providers quote the key they were sent."""
-        for secret in secrets:
-            self.message = self.message.replace(secret, "***")
-            self.param = self.param and self.param.replace(secret, "***")
-            self.code = self.code.replace(secret, "***")
-            self.type = self.type.replace(secret, "***")
+        """Make a provider's words fit to be shown: some quote the key they were sent, some a whole page."""
+        self.message = _fit(self.message, secrets)
+        self.param = None if self.param is None else _fit(self.param, secrets)
+        self.code = _fit(self.code, secrets)
+        self.type = _fit(self.type, secrets)
 
     def body(self) -> bytes:
         """The OpenAI-shaped error object."""
@@ -184,3 +184,10 @@ def from_upstream(provider: str, status: int, words: ProviderWords, retry_after:
 def _encodable(text: str) -> str:
     """A path may hold bytes that are no text; a message that quotes one must still become JSON."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _fit(text: str, secrets: Sequence[str]) -> str:
+    """Concealed first, then cut: the other way round the beginning of a secret could be left."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -115,8 +115,10 @@ async def attempt(exchange: Exchange, runtime: Runtime, stream: StreamReply | No
     while True:
         started = exchange.now()
         target = plan.strategy.choose(able, exchange)
-        if target is None:
+        if target is None or exchange.tried(target):  # once each: a strategy that repeats itself would never end
             raise error
+        if target not in able:
+            raise TypeError(f"{type(plan.strategy).__name__} chose {type(target).__name__}, none of its targets")
         exchange.attempts.append(this := Attempt(target, started))
         try:
             ask(Phase.ATTEMPT, exchange, target)
@@ -154,6 +156,7 @@ async def send(exchange: Exchange, runtime: Runtime, this: Attempt, stream: Stre
         if exchange.error is None:
             this.succeeded()
         else:  # told by the provider itself, in a stream that had begun
+            exchange.error.conceal(this.target.secrets)
             this.failed(exchange.error)
         return body
     finally:

@@ -142,6 +142,25 @@ def test_a_taken_address_is_said_in_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"llm-gateway: cannot serve on 127\.0\.0\.1:\d+: Address already in use\n", done.stderr)
 
 
+@pytest.mark.parametrize("broken", ["log", "access_log", "port file"])
+def test_a_file_that_cannot_be_written_is_named(broken: str, tmp_path: Path) -> None:
+    file, nowhere = tmp_path / "gateway.yaml", tmp_path / "nowhere" / "file"
+    logging = "" if broken == "port file" else f"logging: {{{broken}: {nowhere}}}\n"
+    file.write_text(GOOD + 'server: {listen: "127.0.0.1:0"}\n' + logging)
+    more = ("--port-file", nowhere) if broken == "port file" else ()
+    done = llm_gateway("run", "--config", file, *more)
+    said = f"llm-gateway: cannot write {nowhere}: No such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_host_that_is_none_is_said_in_one_line(host: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GOOD + f'server: {{listen: "{host}:8080"}}\n')
+    done = llm_gateway("run", "--config", file)
+    assert (done.returncode, done.stderr) == (1, f"llm-gateway: cannot serve on {host}:8080: not a host name\n")
+
+
 def test_without_any_file_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """An installed package has no config/ beside it."""
     monkeypatch.delenv("GATEWAY_CONFIG", raising=False)

@@ -108,6 +108,32 @@ def test_usage_is_asked_for_counted_and_not_shown(
     assert (line["input_tokens"], line["output_tokens"]) == (11, 4)
 
 
+STRATEGIES = """
+class AlwaysTheFirst:
+    def choose(self, targets, exchange):
+        return targets[0]
+
+class Number:
+    def choose(self, targets, exchange):
+        return 5
+"""
+
+
+@pytest.mark.parametrize(("strategy", "status", "attempts"), [("AlwaysTheFirst", 503, "1"), ("Number", 500, None)])
+def test_a_strategy_that_repeats_itself_or_chooses_nonsense_ends_the_request(
+    strategy: str, status: int, attempts: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "acme_choice.py").write_text(STRATEGIES)
+    config = config_for(
+        providers={"echo": {"type": "echo", "error_rate": 1, "models": {"m": {}}}},
+        routing={"default_strategy": f"acme_choice:{strategy}"},
+    )
+    with Gateway(config, environ={"PYTHONPATH": str(tmp_path)}) as gateway:
+        answer = gateway.chat()
+        assert (answer.status_code, answer.headers.get("x-gateway-attempts")) == (status, attempts)
+        assert gateway.access_of(answer.headers["x-request-id"])["status"] == status
+
+
 def test_an_unknown_model_is_404(gateway: Gateway) -> None:
     answer = gateway.chat(model="nope")
     assert answer.status_code == 404

@@ -69,6 +69,15 @@ def test_what_the_image_copies_is_there_and_let_in() -> None:
         assert any(f"!{part}" in let_in for part in (name, name.split("/")[0])), name
 
 
+def test_the_image_copies_what_the_package_is_made_of() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = [settings["project"]["readme"], *settings["project"]["license-files"], "setup.py", "gateway"]
+    needed += [name for names in settings["tool"]["setuptools"]["data-files"].values() for name in names]
+    first_stage = (ROOT / "Dockerfile").read_text().partition("pip install")[0]
+    copied = {name for line in first_stage.splitlines() if line.startswith("COPY") for name in line.split()[1:-1]}
+    assert set(needed) <= copied
+
+
 def test_the_image_listens_to_the_outside_where_its_health_check_looks() -> None:
     assert wiring.load([ROOT / "config/container.yaml"]).server.listen == "0.0.0.0:8080"
     dockerfile = (ROOT / "Dockerfile").read_text()

@@ -19,7 +19,6 @@ import orjson
 from gateway.errors import GatewayError, ProviderWords, from_upstream
 
 STATUS = re.compile("[45][0-9]{2}")
-LONGEST = 2_000  # characters of a provider's message that are passed on
 _STATUS_OF = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -98,7 +97,7 @@ def _text(value: object) -> str | None:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # nested deeper than can be written, though it could be read
         return None
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return text
 
 
 def _inner_status(detail: Mapping[str, Any], words: ProviderWords) -> int:

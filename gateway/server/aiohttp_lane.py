@@ -141,7 +141,10 @@ class AiohttpReply:
         await self.response.write_eof()
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        await self._prepare(web.StreamResponse(status=status, headers={"server": SERVER, **headers}))
+        response = web.StreamResponse(status=status, headers={"server": SERVER, **headers})
+        if self._request.version < (1, 1) and response.content_length is None:
+            response.force_close()  # only the connection's end tells HTTP/1.0 where this ends
+        await self._prepare(response)
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         return self.response.write(data)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.contracts import Page, PageAnswer
-from gateway.deadlines import Clock
+from gateway.deadlines import Clock, DeadlinePassed
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.pipeline import handle
@@ -102,11 +102,16 @@ class Application:
         began = self._runtime.wheel.now()
         answer, headers = await self._shown(request, record)
         try:
-            await reply.send(answer.status, {"content-type": answer.content_type, **headers}, answer.body)
+            with self._runtime.wheel.guard() as deadline:
+                deadline.set(Clock.CLIENT_WRITE, self._runtime.snapshot.limits.client_write)
+                await reply.send(answer.status, {"content-type": answer.content_type, **headers}, answer.body)
+        except DeadlinePassed:
+            record.ended_by = "client"
+            reply.abort()
         except ConnectionError:
             record.ended_by = "client"
         finally:
-            record.status, record.bytes_out = answer.status, len(answer.body)
+            record.status, record.bytes_out = answer.status, 0 if request.method == "HEAD" else len(answer.body)
             record.duration_ms = (self._runtime.wheel.now() - began) * 1000
             if self._runtime.access_log is not None:
                 self._runtime.access_log.write(access_line(record))

@@ -14,6 +14,7 @@ The rules:
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from gateway.errors import GatewayError
 NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 BUFFER = 64 << 10  # bytes of an answer that wait for a slow client, beyond the kernel's
 DNS_TTL = 30  # seconds
+OURS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)  # says nothing of the provider
 
 
 class HttpUpstream:
@@ -173,6 +175,9 @@ def _had_begun(problem: aiohttp.ClientConnectionError) -> bool:
 def _fail(provider: str, problem: aiohttp.ClientConnectionError) -> NoReturn:
     if isinstance(problem, aiohttp.ClientConnectorDNSError):
         raise GatewayError(errors.CONNECT_FAILED, f"{provider}: its host name cannot be resolved") from problem
+    if isinstance(problem, aiohttp.ClientConnectorError) and problem.errno in OURS:
+        message = f"the gateway has no descriptor or port left for a connection to {provider}"
+        raise GatewayError(errors.NO_CONNECTION, message, retry_after=1) from problem
     if isinstance(problem, aiohttp.ClientConnectorError):
         reason = getattr(problem, "strerror", None) or type(problem).__name__
         if isinstance(problem.os_error, ssl.SSLError):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_errors import LONGEST, read_error, retry_after
-from gateway.errors import GatewayError, Whose
+from gateway.dialects.openai_errors import read_error, retry_after
+from gateway.errors import LONGEST, GatewayError, Whose
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 
@@ -62,8 +62,10 @@ def test_a_message_too_deep_to_be_written_is_none() -> None:
     assert read(deep).message == "acme refused the request with status 400"
 
 
-def test_a_long_message_is_cut() -> None:
-    assert read({"error": {"message": "x" * 10_000}}).message == "x" * LONGEST + "…"
+def test_a_long_message_is_cut_after_it_was_concealed() -> None:
+    error = read({"error": {"message": "x" * (LONGEST - 8) + "sk-secret-key" + "x" * 10_000, "code": "sk-secret-key"}})
+    error.conceal(["sk-secret-key"])
+    assert (error.message, error.code) == ("x" * (LONGEST - 8) + "***" + "x" * 5 + "…", "***")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,9 @@ def test_an_http_1_0_client(gateway: Gateway) -> None:
     with Wire(gateway.port) as wire:
         keep = request(HELLO, version="1.0", headers={"Connection": "keep-alive"})
         assert [wire.ask(keep).status for _ in range(2)] == [200, 200]
+        answer = wire.ask(request(STREAM, version="1.0", headers={"Connection": "keep-alive"}))
+        assert answer.close_framed
+        assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,25 @@ from tests.server.raw import HELLO, Wire, request
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
 NUMBERS = {"duration_ms", "overhead_ms", "ttft_ms", "bytes_in", "bytes_out"}
+
+
+def test_whoever_reads_no_page_is_cut() -> None:
+    with Gateway(config_for(streaming={"client_write": "500ms"})) as gateway:
+        held = gateway.metrics()["process_open_fds"]
+        with Wire(gateway.port) as wire:
+            wire.socket.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    wire.socket.send(request(method="GET", path="/openapi.json") * 100)
+            eventually(lambda: [line for line in gateway.access if line.get("ended_by") == "client"])
+            eventually(lambda: gateway.metrics()["process_open_fds"] <= held)
+        assert not [line for line in gateway.log if line["level"] == "error"]
+
+
+def test_a_head_without_a_body_has_no_bytes() -> None:
+    with Gateway(config_for()) as gateway, Wire(gateway.port) as wire:
+        answer = wire.ask(request(method="HEAD", path="/health"), method="HEAD")
+        assert gateway.access_of(answer.headers["x-request-id"])["bytes_out"] == 0
 
 
 def test_an_access_line_tells_the_story() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import threading
@@ -234,6 +235,31 @@ def test_a_full_pool_is_our_own_503_and_says_so() -> None:
         assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("true", "1")
         narrow.process.kill()
         waiting.join(20)
+
+
+def test_no_descriptor_left_is_our_own_503(provider: FakeProvider) -> None:
+    async def ask() -> None:
+        upstream = HttpUpstream("p0", connections=1, keep_alive=1.0)
+        request = WireRequest("POST", provider.url, {}, b"")
+        with suppress(OSError):
+            while True:
+                held.append(socket.socket())
+        try:
+            await upstream.send(request, lambda _: None)
+        finally:
+            for each in held:
+                each.close()
+            await upstream.close()
+
+    held: list[socket.socket] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with pytest.raises(GatewayError) as caught:
+            asyncio.run(ask())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.kind is errors.NO_CONNECTION
 
 
 def ask_in_vain(gateway: Gateway) -> None:
