@@ -26,7 +26,12 @@ DEFAULTS = (  # in a checkout, and where a wheel puts it
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
-    command: int = chosen.command(chosen)
+    try:
+        command: int = chosen.command(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `llm-gateway schema | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        return 1
     return command
 
 

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import orjson
-
 from gateway import errors
-from gateway._fast import top_level
+from gateway._fast import parse, top_level
 from gateway.deadlines import Clock, Deadline, DeadlinePassed
 from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
@@ -145,10 +143,10 @@ class _Enough(Exception):
 def _error_and_usage(body: bytes) -> tuple[object, object]:
     """What an answer has under these names. Raises ValueError for what is no JSON object."""
     if len(body) <= CHECKED:
-        fields = orjson.loads(body)
+        fields = parse(body)
         if not isinstance(fields, dict):
             raise ValueError("no object")
         return fields.get("error"), fields.get("usage")
     spans = top_level(body)
-    error, usage = (orjson.loads(body[slice(*spans[name])]) if name in spans else None for name in ("error", "usage"))
+    error, usage = (parse(body[slice(*spans[name])]) if name in spans else None for name in ("error", "usage"))
     return error, usage

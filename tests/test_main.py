@@ -81,6 +81,17 @@ def test_the_schema_is_what_is_shipped() -> None:
     assert json.loads(done.stdout) == json.loads((ROOT / "config/gateway.schema.json").read_text())
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    nobody_reads, end = os.pipe()
+    os.close(nobody_reads)
+    try:
+        command = [sys.executable, "-m", "gateway", "schema"]
+        done = subprocess.run(command, stdout=end, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    finally:
+        os.close(end)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_check_tells_every_problem_of_every_file(good: Path, bad: Path) -> None:
     done = llm_gateway("check", good, bad)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,8 +1,8 @@
 """What one event of a stream means: content, an error, a finish marker, usage, the end. Framing is sse.pyx's.
 
-An event's data is JSON, or the marker that ends the stream. JSON is checked and read by orjson; no other Python object
-is made. Where to look is given by names, so the same code serves chat (`choices`, `delta`) and plain completions
-(`choices`, no `delta`). The verdicts:
+An event's data is JSON, or the marker that ends the stream. JSON is checked and read by orjson (json_spans.parse); no
+other Python object is made. Where to look is given by names, so the same code serves chat (`choices`, `delta`) and
+plain completions (`choices`, no `delta`). The verdicts:
 - an error before any content stops the stream, so that the caller can still fail over; after content it passes;
 - an event whose data is no JSON is dropped, and the rest flows;
 - the finish marker and the end marker count as content when nothing else came: an empty answer is an answer;
@@ -16,9 +16,9 @@ number of others is followed by name, and what is no integer counts as 0. A stre
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cython cimport final
 
-from orjson import loads as _loads
+from gateway._fast.json_spans import parse as _parse
 
-cdef object loads = _loads
+cdef object loads = _parse
 
 cdef enum Limits:
     DENSE = 64

@@ -13,6 +13,7 @@ from gateway.config.found import shown
 from gateway.config.nodes import Mapping, Node, Scalar, Sequence, child
 from gateway.config.problems import Path, Problems, quoted
 
+_DEFAULT = re.compile(r":-[^{}]+\}")
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie|password", re.IGNORECASE)
 
 
@@ -57,9 +58,9 @@ def _is_text(node: Node | None) -> TypeGuard[Scalar]:
 
 
 def plain_secrets(value: Any, node: Node | None, warnings: Problems, path: Path = ()) -> None:
-    """Warn of every secret that is written out in the file."""
+    """Warn of every secret that is written out in the file, be it as the default of a reference."""
     if isinstance(value, SecretStr):
-        if isinstance(node, Scalar) and not node.referred and _is_secret(path):
+        if isinstance(node, Scalar) and _is_secret(path) and (not node.referred or _DEFAULT.search(node.text)):
             warnings.add(node.place, path, "a secret in plain text", 'write "${env:NAME}" or "${file:PATH}"')
         return
     for step, inner in _steps(value):

@@ -16,7 +16,7 @@ import yaml
 
 from gateway.config.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from gateway.config.problems import Path, Place, Problems, quoted
-from gateway.config.syntax import explained
+from gateway.config.syntax import explained, odd_break
 
 MAX_DEPTH = 50
 MAX_NODES = 100_000
@@ -27,6 +27,10 @@ STR, MAP, SEQ = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
 def parse(text: str, file: str, problems: Problems) -> Mapping | None:
     """The file's top mapping, or None when there is none to go on with; what is wrong is added to ``problems``."""
     tree = _Tree(file, problems)
+    odd = odd_break(text, file)
+    if odd is not None:
+        tree.refuse(*odd)
+        return None
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             tree.feed(event)

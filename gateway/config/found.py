@@ -1,7 +1,8 @@
 """Where something stands that is to be reported, and what may be shown of it.
 
 Never shown: what came from a reference (the reference is shown), what its section declares a secret, and what stands
-under a name that promises a secret, be it in the wrong place.
+under a name that promises a secret, be it in the wrong place. There a reference is shown only if it stands alone and
+has no default: text around it, and a default, are as plain as any other.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from gateway.config.nodes import Mapping, Node, Scalar, child
 from gateway.config.problems import Path, Place, quoted
 
 _SECRET_KEY = re.compile(r"(.*[_-])?(keys?|tokens?|secrets?|password|credentials?|auth|headers)", re.IGNORECASE)
+_BARE = re.compile(r"(?:\$\{(?:(?!:-)[^{}])*\})+")
 
 
 @dataclass(slots=True)
@@ -46,11 +48,12 @@ def shown(node: Node, path: Path) -> str:
     """A value as a message may show it."""
     if not isinstance(node, Scalar):
         return "a mapping" if isinstance(node, Mapping) else "a list"
-    if node.referred:
+    hidden = node.secret or holds_secrets(path)
+    if node.referred and (not hidden or _BARE.fullmatch(node.text)):
         return quoted(node.text)
     if node.value is None:
         return "nothing"
-    if node.secret or holds_secrets(path):
+    if hidden:
         return "a value that is not shown here"
     if isinstance(node.value, str):
         return quoted(node.value)

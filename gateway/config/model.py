@@ -24,6 +24,7 @@ from gateway.config.section import (
 from gateway.config.units import Duration, Size
 
 MiB = 1024 * 1024
+Bytes = Annotated[Size, Field(ge=1)]
 ROUND_ROBIN = StrategyOptions(type="round_robin")
 
 
@@ -32,10 +33,10 @@ class Server(Section):
 
     listen: Listen = "127.0.0.1:8080"
     lane: Literal["aiohttp"] = "aiohttp"
-    max_body: Size = 20 * MiB
-    max_answer: Size = 64 * MiB  # of a whole answer held in memory
+    max_body: Bytes = 20 * MiB
+    max_answer: Bytes = 64 * MiB  # of a whole answer held in memory
     max_in_flight: Count = 10_000
-    max_buffered: Size = 1024 * MiB  # all request bodies together; beyond it callers get a 503
+    max_buffered: Bytes = 1024 * MiB  # all request bodies together; beyond it callers get a 503
     body_timeout: Wait = 60.0  # for a client to deliver its body
     keepalive_timeout: Duration = 75.0  # longer than the 60 s of an nginx in front, which must be the one to close
     drain_delay: Duration = 0.0

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from gateway.config.units import refused
 _VISIBLE = re.compile(r"[!-~]{1,256}")
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w-]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})")
+_NETLOC = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]+)?")
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 OURS = frozenset({
@@ -86,18 +89,37 @@ def _endpoint(url: str) -> str:
     cure = "write for example https://api.openai.com/v1"
     try:
         parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise refused("is not a URL", cure) from None
     if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[!-~]+", url):
         raise refused("must be an http:// or https:// URL", cure)
     if "@" in parts.netloc:
         raise refused("must not hold a user name or password", "put the key under auth")
+    if not _is_host(parts.netloc) or port == 0:
+        raise refused("names no host and port that can be called", cure)
     if "?" in url or "#" in url:
         raise refused(
             'must not have a query ("?") or fragment ("#")', "put the key under auth, what else is sent under headers"
         )
     return url.rstrip("/")
+
+
+def _is_host(netloc: str) -> bool:
+    """A name, 127.0.0.1 or [::1], with a port or without."""
+    match = _NETLOC.fullmatch(netloc)
+    if match is None:
+        return False
+    try:
+        if match[1] is not None:
+            IPv6Address(match[1])
+        elif re.fullmatch(r"[0-9.]+", match[2]):
+            IPv4Address(match[2])
+        else:
+            return len(match[2]) <= 253 and all(map(_LABEL.fullmatch, match[2].removesuffix(".").split(".")))
+    except AddressValueError:
+        return False
+    return True
 
 
 def _header_name(name: str) -> str:

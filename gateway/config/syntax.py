@@ -12,6 +12,7 @@ import yaml
 from gateway.config.problems import Place
 
 CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+BREAK = re.compile("[\x85\u2028\u2029]")
 QUOTE = 'put text with : { } [ ] in quotes, as "${env:NAME}" or "[::1]:8080"'
 INDENT = "look at the indentation and the quotes above this place"
 
@@ -52,6 +53,17 @@ def unprintable(text: str, file: str) -> tuple[Place, str, str] | None:
     found = CONTROL.search(text)
     if found is None:
         return None
-    line = text.count("\n", 0, found.start()) + 1
-    column = found.start() - text.rfind("\n", 0, found.start())
-    return Place(file, line, column), f"the character U+{ord(found[0]):04X} is not allowed in YAML", "remove it"
+    return _place(text, file, found.start()), f"the character U+{ord(found[0]):04X} is not allowed in YAML", "remove it"
+
+
+def odd_break(text: str, file: str) -> tuple[Place, str, str] | None:
+    """The first character that ends a line for libyaml and for no editor: every place after it would be wrong."""
+    found = BREAK.search(text)
+    if found is None:
+        return None
+    problem = f"the character U+{ord(found[0]):04X}, an invisible line break, is not allowed here"
+    return _place(text, file, found.start()), problem, "remove it"
+
+
+def _place(text: str, file: str, index: int) -> Place:
+    return Place(file, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

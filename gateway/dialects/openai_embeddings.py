@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -36,14 +36,16 @@ def read_inputs(fields: Mapping[str, Any]) -> list[str]:
     return [each if isinstance(each, str) else " ".join(str(int(token)) for token in each) for each in given]
 
 
-def write_vectors(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """The answer; base64 means little-endian 32-bit floats."""
+def write_vectors(model: str, vectors: Iterable[Sequence[float]], tokens: int, *, as_base64: bool) -> Iterator[bytes]:
+    """The answer, one piece per vector; base64 means little-endian 32-bit floats."""
 
     def written(vector: Sequence[float]) -> object:
         if not as_base64:
             return list(vector)
         return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
-    data = [{"object": "embedding", "index": i, "embedding": written(vector)} for i, vector in enumerate(vectors)]
+    yield b'{"object":"list","data":['
+    for i, vector in enumerate(vectors):
+        yield b"," * (i > 0) + orjson.dumps({"object": "embedding", "index": i, "embedding": written(vector)})
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage})
+    yield b"]," + orjson.dumps({"model": model, "usage": usage})[1:]

@@ -73,7 +73,8 @@ class Echo:
         fields = orjson.loads(request.body)
         task = Task(request.url.removeprefix("echo:/"))
         if task is Task.EMBEDDING:
-            return self._whole(embed(fields))
+            pauses = chain([self._options.first_token_delay], repeat(0.0))  # others get their turn between two vectors
+            return Performance(200, {"content-type": "application/json"}, zip(pauses, embed(fields)))
         if task is Task.CHAT:
             question = openai_chat.read_question(fields)
             reply = answer(question)
@@ -177,13 +178,13 @@ def _json(schema: dict[str, Any], text: str) -> str:
         return orjson.dumps(text).decode()
 
 
-def embed(fields: dict[str, Any]) -> bytes:
+def embed(fields: dict[str, Any]) -> Iterator[bytes]:
     """Unit vectors that depend on the text alone."""
     inputs = openai_embeddings.read_inputs(fields)
     size = int(fields.get("dimensions") or DIMENSIONS)
     return openai_embeddings.write_vectors(
         fields["model"],
-        [_vector(text, size) for text in inputs],
+        (_vector(text, size) for text in inputs),
         sum(len(tokens(text)) for text in inputs),
         as_base64=fields.get("encoding_format") == "base64",
     )

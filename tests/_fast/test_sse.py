@@ -215,6 +215,15 @@ def test_malformed_events_are_dropped_and_the_rest_flows(fast: ModuleType) -> No
     assert (seen["malformed"], seen["events"]) == (8, 11)
 
 
+def test_half_surrogate_pairs_are_text(fast: ModuleType) -> None:
+    halves = [event(b'{"choices":[{"index":0,"delta":{"content":"\\ud83d"}}]}'), event(b'{"\\uDE00":"\\\\ud83d"}')]
+    stream = b"".join([*halves, event(STOP), event(DONE)])
+    out, seen = scan(fast, [stream])
+    assert (out, seen["malformed"]) == (stream, 0)
+    bad = event(b'{"choices":["\\ud83d"')
+    assert scan(fast, [bad, stream])[1]["malformed"] == 1
+
+
 def test_only_the_event_that_is_all_usage_is_stripped(fast: ModuleType) -> None:
     kept = [
         {**HELLO, "usage": {"total_tokens": 1}},

@@ -16,6 +16,16 @@ LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n)")
 MARK = b"\xef\xbb\xbf"
 
 
+def parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        if re.search(rb"\\u[dD]", text) is None:
+            raise
+        orjson.loads(re.sub(rb"(\\u)[dD][89a-fA-F]..", rb"\1fffd", text))  # nothing else is wrong with it
+        return json.loads(text.decode())
+
+
 class DuplicateKey(ValueError):
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -146,7 +156,7 @@ class SseScanner:
             return completed
         try:
             if not data or data != self._keys[-1]:
-                orjson.loads(data)
+                parse(data)
         except ValueError:
             return b""
         return completed if self._judge(data, error_event) == "pass" else b""
@@ -195,7 +205,7 @@ class SseScanner:
             self.done = self.content = True
             return "pass"
         try:
-            value: Any = orjson.loads(data)
+            value: Any = parse(data)
         except ValueError:
             self.malformed += 1
             return "drop" if self._drop_malformed else "pass"

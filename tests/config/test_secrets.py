@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,13 @@ def test_made_by_hand() -> None:
     auth = ApiKey.model_validate({"type": "api_key", "key": CANARY})
     assert auth.header_line() == ("Authorization", f"Bearer {CANARY}")
     assert "canary" not in repr(auth)
+
+
+def test_the_default_of_a_reference_is_plain_text(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("""providers:
+  a: {type: openai, auth: {type: api_key, key: "${env:UNSET:-sk-plain}"}}
+  b: {type: openai, auth: {type: api_key, key: "${env:SET}"}, headers: {X-Team: "${env:UNSET:-none}"}}
+""")
+    (warning,) = load([file], environ={"SET": "sk-set"}).warnings
+    assert (warning.line, warning.path, warning.problem) == (2, "providers.a.auth.key", "a secret in plain text")

@@ -237,8 +237,15 @@ def test_tokens_come_at_their_pace_and_the_whole_takes_as_long(task: Task, field
     assert whole == [pytest.approx(sum(streamed))]
 
 
+def test_many_embeddings_come_one_by_one() -> None:
+    """Whatever the rules let through must not hold up the loop: 600 KB of inputs are minutes of vectors."""
+    parts = perform(Task.EMBEDDING, {"input": ["a"] * 150_000, "dimensions": 65536}).parts
+    assert max(len(data) for _, (_, data) in zip(range(3), parts, strict=False)) < 2_000_000
+    assert len(list(perform(Task.EMBEDDING, {"input": ["a", "b", "c"]}).parts)) >= 3
+
+
 def test_an_embedding_takes_its_first_token_delay() -> None:
-    assert pauses(Task.EMBEDDING, {"input": "a"}) == [1.0]
+    assert pauses(Task.EMBEDDING, {"input": "a"}) == [1.0, 0.0, 0.0]
 
 
 def test_a_failure_reads_like_openais() -> None:

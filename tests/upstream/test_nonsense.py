@@ -114,3 +114,11 @@ def test_encoded_streams_and_errors_are_decoded(provider: FakeProvider, gateway:
         whole(gzip.compress(b'{"error":{"message":"no"}}'), status=400, headers={"content-encoding": "gzip"})
     )
     assert gateway.chat(stream=True).json()["error"]["message"] == "no"
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_the_clients_to_read(provider: FakeProvider, gateway: Gateway) -> None:
+    body = b'{"choices":[{"message":{"content":"\\ud83d"}}],"usage":{"prompt_tokens":7}}'
+    provider.answer(whole(body))
+    answer = gateway.chat()
+    assert (answer.status_code, answer.content) == (200, body)
+    assert gateway.access_of(answer.headers["x-request-id"])["input_tokens"] == 7
