@@ -9,8 +9,8 @@ The rules (design §5, §8.5):
   for and malformed events are taken out; a missing final blank line or ``[DONE]`` is put in; comments
   stand between events; an in-band error ends what broke.
 * A stream is a success when every choice brought its finish reason or ``[DONE]`` came. Once it did, or once
-  an error was said inside it, its formal end may take `FINISH_GRACE`; then we end it ourselves, and what
-  breaks meanwhile no longer matters.
+  an error was said inside it, its formal end may take `FINISH_GRACE` after the last event; then we end it
+  ourselves, and what breaks meanwhile no longer matters.
 * While the client takes nothing, the upstream's clocks stand still and `client_write` runs instead. Whatever
   runs out then, `total` included, is the client's fault.
 * Comments and events never mix: a comment starts only while nothing is being written, and whoever wants to
@@ -139,6 +139,7 @@ class Relay:
         self._passing = False  # content has come: everything goes out
         self._sending = False  # the client is being waited for; stays true if that ends badly
         self._over_since: float | None = None
+        self._judged = 0  # events that had come when the grace began
         self._latest = 0.0
         self._chosen: Mapping[str, str] = {}
         self._deadline: Deadline
@@ -246,8 +247,9 @@ class Relay:
         """The clock for the upstream's next part."""
         if self._over:
             now = self._wheel.now()
-            if self._over_since is None:
+            if self._over_since is None or self._scanner.events > self._judged:
                 self._over_since = now
+            self._judged = self._scanner.events
             self._deadline.set(Clock.FINISH, self._over_since + FINISH_GRACE - now)
         else:
             self._over_since = None

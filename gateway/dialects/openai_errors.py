@@ -18,6 +18,7 @@ import orjson
 
 from gateway.errors import GatewayError, ProviderWords, from_upstream
 
+A_YEAR = 31_536_000  # seconds
 STATUS = re.compile("[45][0-9]{2}")
 _STATUS_OF = {
     "invalid_request_error": 400,
@@ -54,14 +55,14 @@ def read_error(provider: str, status: int, headers: Mapping[str, str], body: byt
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> int | None:
-    """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds or an HTTP date)."""
+    """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds or an HTTP date); a year at most."""
     seconds = _number(headers.get("retry-after-ms", ""), 0.001)
     value = headers.get("retry-after", "")
     if seconds is None and value.strip()[:1].isdigit():
         seconds = _number(value)
     elif seconds is None:
         seconds = _until(value, time.time() if now is None else now)
-    return None if seconds is None else max(0, ceil(seconds))
+    return None if seconds is None else min(A_YEAR, max(0, ceil(seconds)))
 
 
 def _number(value: str, unit: float = 1.0) -> float | None:

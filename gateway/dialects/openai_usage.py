@@ -7,6 +7,8 @@ from typing import Any
 
 from gateway.conversation import Usage
 
+MOST = 1 << 40  # tokens; what claims more is no count, and would stay in the counters for good
+
 
 def read_usage(fields: Mapping[str, Any]) -> Usage | None:
     """None where the counts are missing or are not counts: an unknown is not a zero."""
@@ -37,4 +39,6 @@ def _detail(fields: Mapping[str, Any], group: str, name: str) -> int:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MOST else None

@@ -9,11 +9,14 @@ The rules:
 * What arrives on a kept connection that nobody asks anything is nobody's answer: the connection is never used
   again. aiohttp by itself would give those bytes to the next request, and each answer to the client after.
 * The body is read in whatever pieces arrive, never by line: an event may be megabytes long.
+* A connection that ends within a body ends the body, also when aiohttp closed it because of broken framing:
+  it does not tell whoever waits for the rest.
 * aiohttp's exceptions become ours here and nowhere else; their texts can quote addresses, not keys.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ssl
 from collections.abc import Callable, Mapping
@@ -112,6 +115,9 @@ class HttpResponse:
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        connection = response.connection  # None: the answer is complete
+        self._protocol = None if connection is None else connection.protocol
+        self._watch_end()
 
     async def push(self, feed: Feed) -> None:
         while data := await self._next():
@@ -127,8 +133,26 @@ class HttpResponse:
             message = f"{self._provider} broke off its answer ({type(problem).__name__})"
             raise GatewayError(errors.CONNECTION_LOST, message) from problem
 
+    def _watch_end(self) -> None:
+        if self._protocol is None:
+            return
+        closed = self._protocol.closed
+        if closed is None:
+            self._ended()
+            return
+        closed.remove_done_callback(_heard)
+        closed.add_done_callback(_heard)  # stays, once: of a connection kept for later nobody else asks how it ended
+        closed.add_done_callback(self._ended)
+
+    def _ended(self, _: object = None) -> None:
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection ended within the body"))
+
     def close(self) -> None:
         """Back to the pool when the answer is complete, else the connection is cut."""
+        if self._protocol is not None and self._protocol.closed is not None:
+            self._protocol.closed.remove_done_callback(self._ended)
         if self._response.content.at_eof() and self._response.content.exception() is None:
             self._response.release()
         else:
@@ -165,6 +189,11 @@ def _connection_trace() -> aiohttp.TraceConfig:
     trace.on_connection_create_end.append(made)
     trace.on_connection_reuseconn.append(reused)
     return trace
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _had_begun(problem: aiohttp.ClientConnectionError) -> bool:

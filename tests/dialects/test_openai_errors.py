@@ -143,3 +143,7 @@ def test_no_body_breaks_it(body: bytes, status: int) -> None:
 def test_no_header_breaks_it(seconds: str, milliseconds: str) -> None:
     given_ = retry_after({"retry-after": seconds, "retry-after-ms": milliseconds}, NOW)
     assert given_ is None or given_ >= 0
+
+
+def test_nobody_is_sent_away_for_ever() -> None:
+    assert retry_after({"retry-after": "1e300"}, NOW) == 31_536_000

@@ -65,3 +65,7 @@ def test_no_object_breaks_it(fields: dict[str, Any]) -> None:
     assert (
         usage is None or min(usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens) >= 0
     )
+
+
+def test_more_tokens_than_anyone_ever_used_are_no_count() -> None:
+    assert read_usage({"prompt_tokens": 2**64 - 1, "completion_tokens": 1}) is None

@@ -297,3 +297,11 @@ async def test_large_parts_give_the_client_its_time_for_each_piece() -> None:
     await scene.clock.advance(0)
     assert task.done()
     assert scene.client.data == ROLE + HELLO + event + STOP + DONE
+
+
+@on_stage
+async def test_text_that_goes_on_after_the_finish_reason_is_not_cut_off() -> None:
+    late = [part for _ in range(4) for part in (FINISH_GRACE - 1, WORLD)]
+    scene = Scene(Answer([ROLE + HELLO + STOP, *late, DONE]))
+    client = await scene.play(4 * FINISH_GRACE)
+    assert client.data == ROLE + HELLO + STOP + WORLD * 4 + DONE

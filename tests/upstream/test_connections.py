@@ -218,7 +218,7 @@ def test_what_the_clients_connection_raises_is_not_the_providers_fault() -> None
     def feed(_: bytes) -> None:
         raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
 
-    response: Any = SimpleNamespace(status=200, headers={}, content=Content())
+    response: Any = SimpleNamespace(status=200, headers={}, content=Content(), connection=None)
     with pytest.raises(ConnectionError):
         asyncio.run(HttpResponse("p0", response).push(feed))
 

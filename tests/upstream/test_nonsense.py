@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from tests.harness import CLOSE, FakeProvider, Gateway, chunked, events, whole
+from tests.harness import CLOSE, HANG, FakeProvider, Gateway, chunked, events, whole
 from tests.harness.fake_provider import Steps
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -85,6 +85,20 @@ def test_nonsense_is_a_clean_502(provider: FakeProvider, gateway: Gateway, case:
     provider.answer(whole(b'{"mine":1}'))
     assert gateway.chat().content == b'{"mine":1}'
     assert not [line for line in gateway.log if line["level"] == "error"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_broken_framing_within_a_body_is_known_at_once(provider: FakeProvider, gateway: Gateway, stream: bool) -> None:
+    begun = chunked(events("x", finish=None, done=False), end=False)
+    provider.answer([*begun, 0.1, b"no size\r\n", HANG] if stream else [*_json_chunk(), 0.1, b"no size\r\n", HANG])
+    answer = gateway.chat(stream=stream)
+    assert answer.elapsed.total_seconds() < 2.5  # timeouts.idle is 5 s
+    assert ("stream_interrupted" if stream else "provider_connection_lost") in answer.text
+    assert answer.status_code == (200 if stream else 502)
+
+
+def _json_chunk() -> Steps:
+    return chunked([b'{"choices":'], content_type="application/json", end=False)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "GZIP"])
