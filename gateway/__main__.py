@@ -64,12 +64,13 @@ def run(chosen: argparse.Namespace) -> int:
 def check(chosen: argparse.Namespace) -> int:
     """Print every problem of a configuration."""
     config = _load(chosen.files)
-    if config is None or _wire(config) is None:
+    snapshot = None if config is None else _wire(config)
+    if config is None or snapshot is None:
         return 1
     for warning in config.warnings:
         print(f"warning: {warning}")
     names = ", ".join(str(file) for file in chosen.files)
-    print(f"{names}: good ({len(config.providers)} providers, {len(config.models)} routes)")
+    print(f"{names}: good (providers: {len(config.providers)}, models: {len(snapshot.plans)})")
     return 0
 
 

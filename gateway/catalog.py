@@ -65,7 +65,8 @@ class Catalog:
         for point in published.values():
             return self._loaded(name, point.load)
         close = difflib.get_close_matches(name, self.names(), n=1)
-        meant = f'did you mean "{close[0]}"?' if close else f"known: {', '.join(self.names())}; or module:Name"
+        known = f"known: {', '.join(self.names())}; or module:Name" if self.names() else "write module:Name"
+        meant = f'did you mean "{close[0]}"?' if close else known
         raise UnknownName(f'unknown {self.kind} "{name}"; {meant}')
 
     def _from_module(self, name: str) -> Any:
@@ -75,7 +76,7 @@ class Catalog:
     def _loaded(self, name: str, load: Callable[[], Any]) -> Any:
         try:
             return load()
-        except Exception as problem:  # a plug-in may fail in any way while it is imported
+        except (Exception, SystemExit) as problem:  # a plug-in may fail in any way while it is imported
             raise UnknownName(
                 f'{self.kind} "{name}" cannot be loaded: {type(problem).__name__}: {problem}'
             ) from problem

@@ -103,7 +103,7 @@ class Builder:
             made = make()
             if hasattr(made, "count_with"):
                 made.count_with(self._meters)
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             last = traceback.extract_tb(problem.__traceback__)[-1]
             text = f"{path}: cannot be built: {type(problem).__name__} in {last.filename}, line {last.lineno}"
             raise CannotWire(text) from problem

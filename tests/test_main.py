@@ -106,7 +106,7 @@ def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path, capsys: pytest.C
     assert command_line.main(["check", str(file)]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[0].startswith(f"warning: {file}:1:")
-    assert said.endswith(f"{file}: good (1 providers, 0 routes)\n")
+    assert said.endswith(f"{file}: good (providers: 1, models: 0)\n")
     assert "canary" not in said
 
 
@@ -116,6 +116,19 @@ def test_check_wires_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for command in (["check", str(file)], ["explain", str(file)]):
         assert command_line.main(command) == 1
         assert capsys.readouterr().err.startswith("providers.p: cannot be built: TypeError in ")
+
+
+def test_a_module_that_exits_while_it_is_imported_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "acme_script.py").write_text("import sys\nsys.exit(0)\n")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GOOD + 'policies: [{type: "acme_script:Policy"}, {type: nothing_like_it}]\n')
+    done = llm_gateway("check", file, environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        f'{file}:2:19: policies[0].type: policy "acme_script:Policy" cannot be loaded: SystemExit: 0',
+        f'{file}:2:49: policies[1].type: unknown policy "nothing_like_it"; write module:Name',
+        "2 problems",
+    ]
 
 
 def test_explain(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,11 @@ class Failing(Fine):
         raise ValueError(f"sk-canary in {options}")
 
 
+class Leaving(Fine):
+    def __init__(self, name: str, options: ProviderOptions) -> None:
+        sys.exit(0)
+
+
 class Admit:
     def __init__(self, options: PolicyOptions) -> None:
         self.options = options
@@ -240,6 +245,7 @@ def test_a_policy_takes_part_in_the_phases_it_has_hooks_for_and_counts(wired: An
             },
             "routing.default_strategy: AsyncChoose.choose must be a plain function",
         ),
+        ({"providers": {"p": {"type": HERE + "Leaving"}}}, "providers.p: cannot be built: SystemExit"),
         ({"providers": {"p": {"type": "json:loads"}}}, r"providers.p: cannot be built: TypeError in .*, line \d+"),
         (
             {"providers": {"p": {"type": HERE + "Failing"}}},

@@ -133,11 +133,11 @@ def _options_class(
     except UnknownName as error:
         problem, _, cure = str(error).partition("; ")
         if node.referred:
-            problem, cure = f"unknown {catalog.kind} {shown(node, path)}", f"known: {', '.join(catalog.names())}"
+            problem, cure = (
+                f"unknown {catalog.kind} {shown(node, path)}",
+                f"known: {', '.join(catalog.names()) or 'nothing'}",
+            )
         problems.add(node.place, path, problem, cure)
-        return None
-    except Exception as error:  # a plug-in may fail in any way while it is imported
-        problems.add(node.place, path, f"{catalog.kind} {shown(node, path)} cannot be loaded: {type(error).__name__}")
         return None
     options: Any = getattr(extension, "Options", base)
     if not (isinstance(options, type) and issubclass(options, base) and issubclass(options, Section)):

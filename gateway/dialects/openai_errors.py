@@ -55,7 +55,7 @@ def read_error(provider: str, status: int, headers: Mapping[str, str], body: byt
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> int | None:
-    """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds or an HTTP date); a year at most."""
+    """Whole seconds, rounded up, from ``retry-after-ms`` or ``retry-after`` (seconds, HTTP date); at most a year."""
     seconds = _number(headers.get("retry-after-ms", ""), 0.001)
     value = headers.get("retry-after", "")
     if seconds is None and value.strip()[:1].isdigit():
