@@ -82,12 +82,6 @@ class Sdk:
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def gateway(provider: FakeProvider) -> Iterator[Gateway]:
     echo = {"type": "echo", "models": {"echo": {}, "org/echo": {}}}
     config = config_for(provider.url, providers={"echo": echo}, server={"max_body": "64KiB"})

@@ -28,12 +28,6 @@ PHASES: dict[str, tuple[Steps, bool, bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def gateway(provider: FakeProvider) -> Iterator[Gateway]:
     with Gateway(
         config_for(provider.url, providers={"p0": {"connection_pool": {"max_connections_per_host": 0}}})

@@ -18,12 +18,6 @@ SILENCE, READ_TIMEOUT, AFTER = 1.6, 1, 0.3
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def gateway(provider: FakeProvider) -> Iterator[Gateway]:
     with Gateway(config_for(provider.url, streaming={"keepalive_after": f"{AFTER}s"})) as running:
         yield running

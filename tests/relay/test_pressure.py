@@ -24,12 +24,6 @@ PER_STREAM = 1 * MiB  # of the gateway's own memory
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def gateway(provider: FakeProvider) -> Iterator[Gateway]:
     with Gateway(config_for(provider.url, server={"max_answer": "64MiB"})) as running:
         yield running

@@ -10,12 +10,6 @@ from tests.harness import FakeProvider, Gateway, config_for
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def gateway(provider: FakeProvider) -> Iterator[Gateway]:
     timeouts = {"timeouts": {"connect": "5s", "first_content": "5s", "idle": "5s", "total": "20s"}}
     with Gateway(config_for(provider.url, providers={"p0": timeouts}, server={"max_answer": "1MiB"})) as running:
