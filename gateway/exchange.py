@@ -65,6 +65,10 @@ class Attempt:
     outcome: str = "cancelled"  # ok | cancelled | the code of an errors.Kind, never a provider's: it is a label
     providers_fault: bool | None = None  # None: says nothing about the provider's health
 
+    def waited(self, now: float) -> float:
+        """Seconds since it had a connection: what its first content may take counts from there."""
+        return now - (self.connected or self.started)
+
     def succeeded(self) -> None:
         self.outcome = "ok"
         self.providers_fault = False

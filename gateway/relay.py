@@ -170,7 +170,7 @@ class Relay:
         """The body, part by part; gives what broke it off. Raises DeadlinePassed only if the client was waited for."""
         try:
             with self._clock():
-                waited = self._wheel.now() - (self._attempt.connected or self._attempt.started)
+                waited = self._attempt.waited(self._wheel.now())
                 self._deadline.set(Clock.FIRST_CONTENT, self._timeouts.first_content - waited)
                 await response.push(self._feed)
         except DeadlinePassed as passed:

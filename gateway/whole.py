@@ -46,7 +46,7 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
     """The answer, unchanged; its usage goes to the exchange. Raises GatewayError for what is not an answer."""
     provider = attempt.target.provider.name
     most = exchange.snapshot.limits.max_answer
-    waited = exchange.now() - (attempt.connected or attempt.started)
+    waited = attempt.waited(exchange.now())
     with timed(exchange, runtime, attempt) as deadline:
         deadline.set(Clock.FIRST_CONTENT, attempt.target.timeouts.first_content - waited)
         idle = attempt.target.timeouts.idle

@@ -48,3 +48,13 @@ class OpenAIDialect:
 
     def error_event(self, error: GatewayError) -> bytes:
         return b"data: " + error.body() + b"\n\n"
+
+
+def inputs(given: Any) -> list[Any]:
+    """The inputs of a request that may have one or several: a string or a list of tokens is one."""
+    return [given] if isinstance(given, str) or isinstance(given[0], int | float) else given
+
+
+def as_text(given: Any) -> str:
+    """An input as text; tokens are named by their numbers, as nobody here has their vocabulary."""
+    return given if isinstance(given, str) else " ".join(str(int(token)) for token in given)

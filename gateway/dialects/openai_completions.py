@@ -9,7 +9,7 @@ import orjson
 
 from gateway.conversation import Answer, Message, Question, Usage
 from gateway.dialects.fields import Boolean, Either, Integer, ListOf, Number, Object, Text, Uniform
-from gateway.dialects.openai import OpenAIDialect
+from gateway.dialects.openai import OpenAIDialect, as_text, inputs
 from gateway.dialects.openai_usage import write_usage
 
 CONTENT = ("text",)
@@ -42,29 +42,22 @@ REQUEST = Object(
     },
 )
 
-
-def _prompts(fields: Mapping[str, Any]) -> list[Any]:
-    """A prompt is a string, or a list of tokens."""
-    prompt = fields["prompt"]
-    return [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int | float) else prompt
-
-
-DIALECT = OpenAIDialect(REQUEST, content=CONTENT, prompts=lambda fields: len(_prompts(fields)))
+DIALECT = OpenAIDialect(REQUEST, content=CONTENT, prompts=lambda fields: len(inputs(fields["prompt"])))
 
 
 def read_prompts(fields: Mapping[str, Any]) -> list[Question]:
-    """One question per prompt; tokens are named by their numbers, as nobody here has their vocabulary."""
+    """One question per prompt."""
     most = fields.get("max_tokens")
     return [
         Question(
             model=fields["model"],
-            messages=[Message("user", each if isinstance(each, str) else " ".join(str(int(token)) for token in each))],
+            messages=[Message("user", as_text(each))],
             max_tokens=None if most is None else int(most),
             choices=int(fields.get("n") or 1),
             stream=fields.get("stream") is True,
             include_usage=(fields.get("stream_options") or {}).get("include_usage") is True,
         )
-        for each in _prompts(fields)
+        for each in inputs(fields["prompt"])
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.fields import Either, Integer, ListOf, Object, OneOf, Text, Uniform
-from gateway.dialects.openai import OpenAIDialect
+from gateway.dialects.openai import OpenAIDialect, as_text, inputs
 
 _TEXT, _TOKENS = Text(nonempty=True), ListOf(Integer(0), nonempty=True)
 _INPUT = Either(
@@ -29,11 +29,8 @@ DIALECT = OpenAIDialect(REQUEST)
 
 
 def read_inputs(fields: Mapping[str, Any]) -> list[str]:
-    """The texts to embed; tokens are named by their numbers."""
-    given = fields["input"]
-    if isinstance(given, str) or isinstance(given[0], int | float):
-        given = [given]
-    return [each if isinstance(each, str) else " ".join(str(int(token)) for token in each) for each in given]
+    """The texts to embed."""
+    return [as_text(each) for each in inputs(fields["input"])]
 
 
 def write_vectors(model: str, vectors: Iterable[Sequence[float]], tokens: int, *, as_base64: bool) -> Iterator[bytes]:
