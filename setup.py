@@ -25,7 +25,13 @@ BUILDS: dict[str, dict[str, list[str]]] = {
         "link": ["-fsanitize=address,undefined"],
     },
 }
-WARNINGS = ["-Wall", "-Wextra", "-Werror=incompatible-pointer-types", "-Wno-unused-parameter"]
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=implicit-function-declaration",
+    "-Wno-unused-parameter",
+]
 
 build = os.environ.get("GATEWAY_BUILD", "release")
 if build not in BUILDS:
@@ -57,7 +63,8 @@ setup(
             Extension(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
-                depends=["setup.py"],
+                depends=["setup.py", *map(str, Path("gateway/_fast").glob("*.h"))],
+                include_dirs=["gateway/_fast"],
                 extra_compile_args=[*BUILDS[build]["compile"], *WARNINGS],
                 extra_link_args=BUILDS[build]["link"],
             )

@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 try:
+    from gateway._fast.arena import Arena, Watch
+    from gateway._fast.breaker import Breaker, BreakerRule, Ewma
+    from gateway._fast.counters import CounterCell, GaugeCell, HistogramCell, Words
+    from gateway._fast.histogram import Histogram
     from gateway._fast.json_spans import DuplicateKey, parse, top_level
+    from gateway._fast.limit_rules import Concurrency, FixedWindow, LeakyBucket, Rule, SlidingWindow, TokenBucket
+    from gateway._fast.limiters import LimitTable, Refusal, Slot
+    from gateway._fast.select import Evidence, InFlight, RoundRobin, Weights, seed_random, uniform
     from gateway._fast.sse import SseScanner
 except ImportError as _missing:
     raise ImportError(
         f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({_missing})"
     ) from _missing
 
-__all__ = ["DuplicateKey", "SseScanner", "parse", "top_level"]
+__all__ = [
+    "Arena",
+    "Breaker",
+    "BreakerRule",
+    "Concurrency",
+    "CounterCell",
+    "DuplicateKey",
+    "Evidence",
+    "Ewma",
+    "FixedWindow",
+    "GaugeCell",
+    "Histogram",
+    "HistogramCell",
+    "InFlight",
+    "LeakyBucket",
+    "LimitTable",
+    "Refusal",
+    "RoundRobin",
+    "Rule",
+    "SlidingWindow",
+    "Slot",
+    "SseScanner",
+    "TokenBucket",
+    "Watch",
+    "Weights",
+    "Words",
+    "parse",
+    "seed_random",
+    "top_level",
+    "uniform",
+]
