@@ -1,4 +1,4 @@
-"""Overload: exact at its limits, and everything counted is given back once."""
+"""Overload: exact at its limits, over all workers, and everything counted is given back once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import random
 
 import pytest
 
+from gateway._fast import Arena, LimitTable
 from gateway.errors import OVERLOADED, GatewayError
 from gateway.exchange import Exchange
 from gateway.policies.overload import Overload
+from tests._fast.forks import run
 from tests.stand_ins import LIMITS, exchange
+
+
+def overload(limits: LimitTable | None = None, **bounds: int) -> Overload:
+    return Overload(**bounds, limits=limits or LimitTable(Arena(reserve=8 << 20), rows=64, stripes=2))
 
 
 def sized(size: int, **headers: str) -> Exchange:
@@ -25,7 +31,7 @@ def refused(policy: Overload, one: Exchange) -> GatewayError:
 
 
 def test_one_more_than_max_in_flight_is_refused_until_one_is_settled() -> None:
-    policy = Overload(max_in_flight=3, max_buffered=10**9)
+    policy = overload(max_in_flight=3, max_buffered=10**9)
     inside = [sized(1) for _ in range(3)]
     for one in inside:
         policy.on_head(one)
@@ -39,7 +45,7 @@ def test_one_more_than_max_in_flight_is_refused_until_one_is_settled() -> None:
 
 
 def test_one_byte_more_than_max_buffered_is_refused() -> None:
-    policy = Overload(max_in_flight=100, max_buffered=1_000)
+    policy = overload(max_in_flight=100, max_buffered=1_000)
     first = sized(600)
     policy.on_head(first)
     assert "server.max_buffered" in refused(policy, sized(401)).message
@@ -49,13 +55,67 @@ def test_one_byte_more_than_max_buffered_is_refused() -> None:
     policy.settle(first)
     policy.settle(first)
     assert policy.buffered == 400
+    assert policy.in_flight == 1
+
+
+def test_no_place_among_the_requests_is_taken_without_room_for_the_body() -> None:
+    policy = overload(max_in_flight=2, max_buffered=1_000)
+    policy.on_head(sized(600))
+    for _ in range(5):
+        assert "server.max_buffered" in refused(policy, sized(500)).message
+    policy.on_head(sized(400))
+    assert "server.max_in_flight" in refused(policy, sized(1)).message
 
 
 def test_a_single_request_always_fits() -> None:
     """Otherwise a `max_buffered` below `max_body` would refuse it for ever."""
-    policy = Overload(max_in_flight=100, max_buffered=10)
-    policy.on_head(sized(500))
+    policy = overload(max_in_flight=100, max_buffered=10)
+    large = sized(500)
+    policy.on_head(large)
     refused(policy, sized(1))
+    policy.settle(large)
+    assert policy.buffered == 0
+    small = sized(1)
+    policy.on_head(small)
+    refused(policy, large)
+    policy.settle(small)
+    policy.on_head(large)
+
+
+def test_the_bounds_are_those_of_the_machine_and_the_dead_give_back() -> None:
+    arena = Arena(reserve=8 << 20)
+    limits = LimitTable(arena, rows=64, stripes=2)
+    policy = overload(limits, max_in_flight=3, max_buffered=1_000)
+
+    def worker() -> None:
+        arena.join(1)
+        policy.on_head(sized(600))
+        policy.on_head(sized(100))
+
+    run(worker)
+    assert (policy.in_flight, policy.buffered) == (2, 700)
+    assert "server.max_buffered" in refused(policy, sized(301)).message
+    mine = sized(300)
+    policy.on_head(mine)
+    assert "server.max_in_flight" in refused(policy, sized(0)).message
+    assert limits.recover(1)
+    assert (policy.in_flight, policy.buffered) == (1, 300)
+    policy.settle(mine)
+    assert (policy.in_flight, policy.buffered) == (0, 0)
+
+
+def test_after_a_reload_new_bounds_hold_for_what_is_held_already() -> None:
+    limits = LimitTable(Arena(reserve=8 << 20), rows=64, stripes=2)
+    before, after = (overload(limits, max_in_flight=n, max_buffered=1_000) for n in (3, 2))
+    inside = [sized(10) for _ in range(3)]
+    for one in inside:
+        before.on_head(one)
+    refused(after, sized(10))
+    before.settle(inside[0])
+    before.settle(inside[1])
+    after.on_head(sized(10))
+    refused(after, sized(10))
+    assert (after.in_flight, after.buffered) == (2, 20)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +130,14 @@ def test_a_single_request_always_fits() -> None:
     ],
 )
 def test_an_unknown_size_counts_as_the_largest(headers: dict[str, str]) -> None:
-    policy = Overload(max_in_flight=100, max_buffered=10**9)
+    policy = overload(max_in_flight=100, max_buffered=10**9)
     policy.on_head(exchange(headers=headers))
     assert policy.buffered == LIMITS.max_body
 
 
 def test_nothing_is_left_after_any_order_of_events() -> None:
     chance = random.Random(7)
-    policy = Overload(max_in_flight=5, max_buffered=2_000)
+    policy = overload(max_in_flight=5, max_buffered=2_000)
     inside: list[Exchange] = []
     for _ in range(2_000):
         if inside and chance.random() < 0.5:

@@ -1,0 +1,26 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "limit_rules.h":
+    enum: LIMIT_TOKEN_BUCKET, LIMIT_LEAKY_BUCKET, LIMIT_FIXED_WINDOW, LIMIT_SLIDING_WINDOW, LIMIT_CONCURRENCY
+    int64_t LIMIT_LARGEST, LIMIT_SHORTEST_PERIOD, LIMIT_LONGEST_PERIOD
+
+    struct limit_key:
+        uint64_t low, high
+
+    struct limit_rule:
+        uint64_t limit, capacity
+        int64_t period
+        uint32_t algorithm, admits
+
+
+cdef int64_t within(object value, str what, int64_t least, int64_t most) except -1
+
+
+cdef class Rule:
+    cdef readonly str name, algorithm, on_full
+    cdef limit_rule _rule
+    cdef bint _seeded
+    cdef limit_key _seed, _prefix   # the prefix is the hash of name and algorithm under that seed
+
+    cdef int _set(self, str name, int algorithm, object limit, object period, object capacity, str on_full) except -1
+    cdef int _take_seed(self, limit_key seed) except -1
