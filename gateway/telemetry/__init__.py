@@ -1,10 +1,13 @@
 """What the gateway tells about itself: numbers, log lines and names for requests.
 
-meters            the registry: families of counters, gauges and histograms, and their cells
-cells             one number each, or one histogram; what the hot path holds
+meters            the registry: families of counters, gauges and histograms, true for all workers
+families          one name's cells by label values, and how they are named in shared memory
+directory         what other processes declared and counted there
 exposition        the registry as Prometheus text, whole or in slices that leave the loop free
 request_meters    every family about requests, with cells bundled per provider and model
-process_meters    memory, CPU and descriptors of this process, read when somebody scrapes
+process_meters    memory, CPU and descriptors of each process
+memory_meters     how full the shared memory is
+limit_meters      how full the table of limits is, and what happens in it
 log_writer        lines to stderr or a file through one thread; a slow reader never stops the loop
 json_line         one mapping, one line of JSON that always comes out
 application_log   the standard library's logging as JSON lines

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import logging
 import traceback
+from typing import Protocol
 
 from gateway.telemetry.json_line import json_line, utc_milliseconds
-from gateway.telemetry.log_writer import LogWriter
 
 LOGGER = "gateway"
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -27,7 +27,13 @@ LONGEST_TRACEBACK = 16 * 1024
 _NOT_EXTRA = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
 
-def setup(level: str, writer: LogWriter) -> None:
+class Lines(Protocol):
+    """Where lines go: a LogWriter, or a DirectWriter."""
+
+    def write(self, line: bytes) -> None: ...
+
+
+def setup(level: str, writer: Lines) -> None:
     """Send every log record to the writer. Called again, it replaces what it did before."""
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -41,7 +47,7 @@ def setup(level: str, writer: LogWriter) -> None:
 class JsonLines(logging.Handler):
     """Hands each record to the writer as one line."""
 
-    def __init__(self, writer: LogWriter) -> None:
+    def __init__(self, writer: Lines) -> None:
         super().__init__()
         self._writer = writer
 

@@ -2,11 +2,14 @@
 
 The rules:
 
+* It is the text of the whole machine: what other processes declared and counted is learned first, and a value is the
+  sum over all workers, the one number they share, or a line for each worker (see meters).
 * The text before a value (name and labels) is rendered at the first scrape and kept in the cell.
 * ``render_slices`` hands out the text in pieces, each made in about ``slice_seconds``; between two of
-  them the caller gives the loop to others (``await asyncio.sleep(0)``). A piece ends after a whole line,
-  and a histogram is never divided: its buckets, sum and count were true at one moment. Different cells
-  may be a few milliseconds apart.
+  them the caller gives the loop to others (``await asyncio.sleep(0)``). A piece ends after a whole line, and is
+  empty while there is much to learn. A histogram is never divided: its buckets and its count always agree, its sum may
+  be a value ahead of them. Different cells may be a few milliseconds apart.
+* Whole numbers are written as such, up to 2**53.
 * A family that has no cell yet is left out altogether.
 """
 
@@ -18,12 +21,14 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
-from gateway.telemetry.cells import CounterCell, GaugeCell, HistogramCell
-from gateway.telemetry.meters import Family, Meters
+from gateway._fast import CounterCell, GaugeCell, HistogramCell
+from gateway.telemetry.families import WORKER, Family
+from gateway.telemetry.meters import Meters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SLICE_SECONDS = 0.002  # well under the 5 ms that are allowed: the clock is read only now and then
 LINES_BETWEEN_LOOKS = 50
+EXACT = float(2**53)
 
 _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 _LABEL_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
@@ -40,6 +45,10 @@ def render_slices(
     """The whole text in pieces; let the loop run between them."""
     began = clock()
     meters.refresh()
+    while meters.adopt():
+        if clock() - began >= slice_seconds:
+            yield b""
+            began = clock()
     lines: list[str] = []
     looked = 0
     for lines_of_one in _groups(meters):
@@ -60,19 +69,24 @@ def _groups(meters: Meters) -> Iterator[list[str]]:
         series = family.series()
         if series:
             yield _head(family)
+        lines = _each if family.shape.across == "each" else _histogram if family.kind == "histogram" else _number
         for values, cell in series:
             if not cell.prefixes:
                 cell.prefixes = _prefixes(family, values, cell)
-            yield _histogram(cell) if family.kind == "histogram" else _number(cell)
+            yield lines(cell)
 
 
 def _head(family: Family[Any]) -> list[str]:
-    help = _valid(family.help).translate(_HELP_ESCAPES)
-    return [f"# HELP {family.name} {help}", f"# TYPE {family.name} {family.kind}"]
+    return [f"# HELP {family.name} {family.help.translate(_HELP_ESCAPES)}", f"# TYPE {family.name} {family.kind}"]
 
 
 def _number(cell: CounterCell | GaugeCell) -> list[str]:
     return [cell.prefixes[0] + _figure(cell.value)]
+
+
+def _each(cell: CounterCell | GaugeCell) -> list[str]:
+    begin, end = cell.prefixes
+    return [f"{begin}{column or 'supervisor'}{end}{_figure(value)}" for column, value in cell.columns()]
 
 
 def _histogram(cell: HistogramCell) -> list[str]:
@@ -84,9 +98,12 @@ def _histogram(cell: HistogramCell) -> list[str]:
 
 
 def _prefixes(family: Family[Any], values: tuple[str, ...], cell: Any) -> tuple[str, ...]:
-    """One per line of the cell; of a histogram: the buckets, +Inf, the count, the sum."""
+    """One per line: of a histogram the buckets, +Inf, the count, the sum; of `each`, before and after the worker."""
     labelled = zip(family.labels, values, strict=True)
     pairs = [f'{label}="{value.translate(_LABEL_ESCAPES)}"' for label, value in labelled]
+    if family.shape.across == "each":
+        begin, _, end = _prefix(family.name, [*pairs, f'{WORKER}="\n"']).partition("\n")
+        return begin, end
     if not isinstance(cell, HistogramCell):
         return (_prefix(family.name, pairs),)
     bounds = [*(repr(bound) for bound in cell.bounds), "+Inf"]
@@ -99,15 +116,11 @@ def _prefix(name: str, pairs: list[str]) -> str:
 
 
 def _figure(value: float) -> str:
-    if isinstance(value, int):
-        return str(int(value))  # True is an int, and "True" is not a number
+    if -EXACT <= value <= EXACT and value == int(value):
+        return str(int(value))
     if math.isfinite(value):
-        return repr(float(value))
+        return repr(value)
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-
-
-def _valid(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _text(lines: list[str]) -> bytes:

@@ -51,7 +51,7 @@ class LogWriter:
         self._max_bytes = max_bytes
         self._linger = linger
         self._retry = retry
-        self._fd = _open(destination) if self.enabled else -1
+        self._fd = open_log(destination) if self.enabled else -1
         self._limit = BATCH if self.enabled and _is_regular(self._fd) else PIPE_BUF
         self._fresh()
         if self.enabled:
@@ -194,7 +194,7 @@ class LogWriter:
     def _switch(self) -> bool:
         self._reopen_asked = False
         try:
-            fresh = _open(self.destination)
+            fresh = open_log(self.destination)
         except OSError:
             return False
         self._fd, old = fresh, self._fd
@@ -203,7 +203,7 @@ class LogWriter:
         return True
 
 
-def _open(destination: str) -> int:
+def open_log(destination: str) -> int:
     if destination == "stderr":
         return STDERR
     # Not blocking while it opens: a named pipe that nobody reads is an error, not a gateway that hangs.

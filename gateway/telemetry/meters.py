@@ -1,4 +1,4 @@
-"""The registry of meters: families by name, cells by label values.
+"""The registry of meters: families by name, cells by label values, in memory that all processes share.
 
 How to count something, also from a plug-in::
 
@@ -11,108 +11,86 @@ The rules:
 * Asking for the same name again gives the same family; asking for another shape raises ValueError.
 * A counter's name ends in ``_total``. ``llm_gateway_cost_dollars`` is the one exception: the
   specification names it so, and dashboards may read either name (see request_meters).
-* The cells of a family are bounded (``max_series``). Label values that would make one more are
+* ``across`` says what several workers make of it: ``summed`` (unless said otherwise), ``one`` number that all of them
+  change (a gauge only), or ``each``: one line per worker, with the label ``worker``; the supervisor is one of them.
+* Any process shows everything that any process counted: families and series that others declared are learned from
+  the arena's directory before each scrape. What this process declares wins over what it only learned.
+* The cells of a family are bounded (``max_series``, on this machine). Label values that would make one more are
   counted in one cell whose labels all say ``other``, and
   ``llm_gateway_metric_series_dropped_total{metric}`` counts how often a cell was refused.
-* A label value is text of at most 200 characters, without lone surrogates: cleaned here, so that no two
-  cells come out as the same line and no value can make a scrape fail.
 * Numbers that somebody else keeps are fetched by callbacks, before each scrape.
+* A reload: ``keep(generation, providers)`` once the new configuration is adopted, ``forget()`` once no older exchange
+  runs here, and then ``Arena.sweep(generation)`` once every worker has said so. Until it is swept a series is shown.
+  Who holds cells with the label ``provider`` drops them when ``when_forgetting`` says so. A plug-in need not know of
+  this: only metrics of the gateway itself are swept.
 * Use it from the thread of the event loop only.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Literal
 
-from gateway.telemetry.cells import CounterCell, GaugeCell, HistogramCell
+from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell
+from gateway.telemetry.directory import Directory
+from gateway.telemetry.families import OTHER, WORKER, Across, Family, Shape, Values
 
-OTHER = "other"
 MAX_SERIES = 2_000
-LONGEST_LABEL_VALUE = 200
+OURS = "llm_gateway_"
+NO_PROVIDER = "none"
+SPARE_BYTES = 16 << 20
 COUNTERS_WITHOUT_TOTAL = frozenset({"llm_gateway_cost_dollars"})
-
-Cell = TypeVar("Cell", bound=CounterCell | GaugeCell | HistogramCell)
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _log = logging.getLogger("gateway.telemetry")
 
 
-class Family(Generic[Cell]):
-    """All cells of one name. Made by Meters."""
-
-    def __init__(
-        self, name: str, help: str, kind: str, labels: tuple[str, ...], make: Callable[[], Cell], max_series: int
-    ) -> None:
-        self.name = name
-        self.help = help
-        self.kind = kind
-        self.labels = labels
-        self.refused = _nobody_listens
-        self._make = make
-        self._max_series = max_series
-        self._cells: dict[tuple[str, ...], Cell] = {}
-        if not labels:
-            self.cell()
-
-    def cell(self, *values: object) -> Cell:
-        """The cell of these label values, in the order of the labels. Keep it: this is a look-up."""
-        key = tuple([_clean(value) for value in values])
-        found = self._cells.get(key)
-        return self._add(key) if found is None else found
-
-    def series(self) -> list[tuple[tuple[str, ...], Cell]]:
-        """Label values and cells as they are now; later cells do not disturb who walks over it."""
-        return list(self._cells.items())
-
-    def _add(self, key: tuple[str, ...]) -> Cell:
-        if len(key) != len(self.labels):
-            raise ValueError(f"{self.name} has the labels {self.labels}, not {len(key)} of them")
-        if len(self._cells) >= self._max_series:
-            self.refused(self.name)
-            key = (OTHER,) * len(key)
-        return self._cells.setdefault(key, self._make())
-
-
 class Meters:
-    """Every family of this process."""
+    """Every family of this machine. Without an arena: of this process."""
 
-    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
-        self._max_series = max_series
+    def __init__(self, arena: Arena | None = None, *, max_series: int = MAX_SERIES) -> None:
+        self.arena = Arena() if arena is None else arena
+        self.max_series = max_series
         self._families: dict[str, Family[Any]] = {}
-        self._bounds: dict[str, tuple[float, ...]] = {}
+        self._by_shape: dict[str, Family[Any]] = {}
         self._before_scrape: list[Callable[[], None]] = []
+        self._forgetting: list[Callable[[], None]] = []
+        self._providers: frozenset[str] | None = None
+        self._spare: Arena | None = None
+        self._complained = False
+        self._directory = Directory(self.arena, self)
         self._refusals = self.counter(
             "llm_gateway_metric_series_dropped_total",
             "Label values that found no place in their metric and were counted as `other`, by metric.",
             ("metric",),
         )
 
-    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Family[CounterCell]:
+    def counter(
+        self, name: str, help: str, labels: Sequence[str] = (), *, across: Literal["summed", "each"] = "summed"
+    ) -> Family[CounterCell]:
         if not name.endswith("_total") and name not in COUNTERS_WITHOUT_TOTAL:
             raise ValueError(f"{name}: the name of a counter ends in _total")
-        return self._family(name, help, "counter", labels, CounterCell)
+        return self._family(Shape(name, "counter", tuple(labels), across=across), help)
 
-    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Family[GaugeCell]:
-        return self._family(name, help, "gauge", labels, GaugeCell)
+    def gauge(
+        self, name: str, help: str, labels: Sequence[str] = (), *, across: Across = "summed"
+    ) -> Family[GaugeCell]:
+        return self._family(Shape(name, "gauge", tuple(labels), across=across), help)
 
     def histogram(
         self, name: str, help: str, labels: Sequence[str] = (), *, buckets: Iterable[float]
     ) -> Family[HistogramCell]:
         """``buckets``: finite upper bounds, rising; the last one, infinity, is understood."""
         bounds = tuple(float(bound) for bound in buckets)
-        if not bounds or list(bounds) != sorted(set(bounds)) or not all(abs(bound) < float("inf") for bound in bounds):
+        if not bounds or list(bounds) != sorted(set(bounds)) or not all(math.isfinite(bound) for bound in bounds):
             raise ValueError(f"{name}: buckets are one or more finite bounds, each above the one before")
         if "le" in labels:
             raise ValueError(f"{name}: a histogram cannot have the label le")
-        if self._bounds.get(name, bounds) != bounds:
-            raise ValueError(f"{name} is already a histogram with other buckets")
-        family = self._family(name, help, "histogram", labels, lambda: HistogramCell(bounds))
-        self._bounds[name] = bounds
-        return family
+        return self._family(Shape(name, "histogram", tuple(labels), bounds), help)
 
     def families(self) -> list[Family[Any]]:
         return list(self._families.values())
@@ -128,43 +106,122 @@ class Meters:
             except Exception:  # one plug-in's mistake must not hide everybody's numbers
                 _log.exception("a callback of /metrics failed: %r", fetch)
 
-    def _family(self, name: str, help: str, kind: str, labels: Sequence[str], make: Callable[[], Cell]) -> Family[Cell]:
-        known = self._families.get(name)
-        if known is None:
-            return self._new(name, help, kind, tuple(labels), make)
-        if (known.kind, known.labels) != (kind, tuple(labels)):
-            raise ValueError(f"{name} is already a {known.kind} with the labels {known.labels}")
-        return cast("Family[Cell]", known)
+    def adopt(self) -> bool:
+        """Learn some of what other processes declared and counted; whether there may be more."""
+        try:
+            return self._directory.follow()
+        except TimeoutError as error:
+            self.complain(error)
+            return False
 
-    def _new(self, name: str, help: str, kind: str, labels: tuple[str, ...], make: Callable[[], Cell]) -> Family[Cell]:
+    def adopt_all(self) -> None:
+        """All of it. Raises TimeoutError."""
+        while self._directory.follow():
+            pass
+
+    def keep(self, generation: int, providers: Collection[str]) -> None:
+        """From this generation on, only these providers' series are wanted, and those that belong to no provider.
+
+        Raises TimeoutError when the directory is held: then nothing may be swept in the name of this process.
+        """
+        self.arena.generation = generation
+        self._providers = frozenset(providers)
+        self.adopt_all()
+        for family in self.families():
+            self.arena.stamp(family.shape.declaration(family.help))
+            for values, _ in family.series():
+                if self._keeps(family, values):
+                    self.arena.stamp(family.shape.series_name(values))
+
+    def keeps(self, provider: str) -> bool:
+        return self._providers is None or provider in self._providers or provider in (NO_PROVIDER, OTHER)
+
+    def when_forgetting(self, drop: Callable[[], None]) -> None:
+        """Call this when cells of providers that are not kept must be held no longer."""
+        self._forgetting.append(drop)
+
+    def forget(self) -> None:
+        """Drop the cells of what is not kept, here and wherever they are held."""
+        for drop in self._forgetting:
+            drop()
+        for family in self.families():
+            family.forget(self._keeps)
+
+    def refused(self, family: str) -> None:
+        """A series found no place."""
+        if family != self._refusals.name:
+            self._refusals.cell(family).add()
+
+    def complain(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            _log.error("a number finds no place: %s", error)
+
+    @property
+    def spare(self) -> Arena:
+        if self._spare is None:
+            self._spare = Arena(reserve=SPARE_BYTES)
+        return self._spare
+
+    def was_declared(self, shape: Shape, help: str) -> None:
+        known = self._families.get(shape.name)
+        if (known is None or (not known.ours and known.shape != shape)) and not self._clash(shape):
+            self._install(Family(shape, help, self, ours=False))
+
+    def was_claimed(self, fingerprint: str, values: Values, name: str) -> None:
+        family = self._by_shape.get(fingerprint)
+        if family is not None:
+            family.see(values, name)
+
+    def was_freed(self, fingerprint: str, values: Values) -> None:
+        family = self._by_shape.get(fingerprint)
+        if family is not None:
+            family.lose(values)
+
+    def _keeps(self, family: Family[Any], values: Values) -> bool:
+        if not family.name.startswith(OURS) or "provider" not in family.labels:
+            return True
+        return self.keeps(values[family.labels.index("provider")])
+
+    def _family(self, shape: Shape, help: str) -> Family[Any]:
+        known = self._families.get(shape.name)
+        if known is not None and known.ours:
+            if known.shape != shape:
+                raise ValueError(f"{shape.name} is already {known.shape}, and cannot be {shape} as well")
+            return known
+        self._check(shape)
+        try:
+            self.arena.area(shape.declaration(help), 1)
+        except (MemoryError, TimeoutError) as error:  # then only this process shows it
+            self.complain(error)
+        family: Family[Any] = Family(shape, help, self, ours=True)
+        self._install(family)
+        if not shape.labels:
+            family.cell()
+        return family
+
+    def _check(self, shape: Shape) -> None:
+        name, labels = shape.name, shape.labels
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be the name of a metric")
         if len(set(labels)) != len(labels) or not all(_LABEL.fullmatch(label) for label in labels):
             raise ValueError(f"{name}: {labels} cannot be the labels of a metric")
-        if clash := self._clash(name, kind):
+        if shape.across == "each" and WORKER in labels:
+            raise ValueError(f"{name}: the label {WORKER} is added to what each worker has; labels cannot have it")
+        if clash := self._clash(shape):
             raise ValueError(f"{name}: the lines of this metric would be mixed with those of {clash}")
-        family = Family(name, help, kind, labels, make, self._max_series)
-        family.refused = self._count_refusal
-        self._families[name] = family
-        return family
 
-    def _clash(self, name: str, kind: str) -> str | None:
-        mine = _line_names(name, kind)
-        return next((other.name for other in self.families() if mine & _line_names(other.name, other.kind)), None)
+    def _clash(self, shape: Shape) -> str | None:
+        """Another family of ours that has lines of the same name."""
+        others = (other for other in self._families.values() if other.ours and other.name != shape.name)
+        return next((other.name for other in others if shape.line_names & other.shape.line_names), None)
 
-    def _count_refusal(self, name: str) -> None:
-        if name != self._refusals.name:
-            self._refusals.cell(name).add()
-
-
-def _line_names(name: str, kind: str) -> set[str]:
-    return {name, *(f"{name}{end}" for end in ("_bucket", "_sum", "_count"))} if kind == "histogram" else {name}
-
-
-def _clean(value: object) -> str:
-    text = str(value)[:LONGEST_LABEL_VALUE]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _nobody_listens(name: str) -> None:
-    """A family that belongs to no registry."""
+    def _install(self, family: Family[Any]) -> None:
+        """Show it, and no other that has lines of the same name."""
+        lines = family.shape.line_names
+        for other in self.families():
+            if other.shape.line_names & lines:
+                del self._families[other.name], self._by_shape[other.shape.fingerprint]
+        self._families[family.name] = self._by_shape[family.shape.fingerprint] = family
+        for values, name in self._directory.series(family.shape.fingerprint):
+            family.see(values, name)

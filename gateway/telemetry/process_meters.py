@@ -1,8 +1,10 @@
-"""This process as its operating system sees it: memory, CPU time, descriptors, start.
+"""Each process as its operating system sees it: memory, CPU time, descriptors, start.
 
-Read from /proc before each scrape, by the names that every Prometheus dashboard knows. Where there is
-no /proc, or it may not be read, the families are not exposed: no number is better than a wrong one.
-/proc/self is read anew each time, so the figures are those of the process that answers, also after a fork.
+Every process stamps its own figures, under the names that every Prometheus dashboard knows and with the label
+``worker`` (``supervisor``, ``1``, ``2`` …): before a scrape that it answers, and whenever its owner says so (the
+heartbeat), so that what others show of it is no older than that. Where there is no /proc, or it may not be read, the
+families are not exposed: no number is better than a wrong one. /proc/self is read anew each time, so they are right
+also after a fork. The CPU time of a worker goes on where its predecessor's ended.
 """
 
 from __future__ import annotations
@@ -16,27 +18,35 @@ STAT_UTIME, STAT_STIME, STAT_START, STAT_RSS = 11, 12, 19, 21  # counted after t
 
 
 class ProcessMeters:
-    """Four families, brought up to date by each scrape."""
+    """Four families; `stamp` brings this process's figures up to date."""
 
     def __init__(self, meters: Meters, *, proc: Path = Path("/proc")) -> None:
         self._stat = proc / "self" / "stat"
         self._descriptors = proc / "self" / "fd"
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self._readable = False
         try:
             self._booted = _boot_time(proc / "stat")
             self._fields()
         except (OSError, ValueError, IndexError):
             return
-        self._memory = meters.gauge("process_resident_memory_bytes", "Resident memory size in bytes.").cell()
-        self._cpu = meters.counter("process_cpu_seconds_total", "User and system CPU time spent in seconds.").cell()
-        self._open = meters.gauge("process_open_fds", "Number of open file descriptors.").cell()
-        self._start = meters.gauge(
-            "process_start_time_seconds", "Start of the process, in seconds since the epoch."
+        self._memory = meters.gauge(
+            "process_resident_memory_bytes", "Resident memory size in bytes.", across="each"
         ).cell()
-        meters.before_scrape(self.read)
+        self._cpu = meters.counter(
+            "process_cpu_seconds_total", "User and system CPU time spent in seconds.", across="each"
+        ).cell()
+        self._open = meters.gauge("process_open_fds", "Number of open file descriptors.", across="each").cell()
+        self._start = meters.gauge(
+            "process_start_time_seconds", "Start of the process, in seconds since the epoch.", across="each"
+        ).cell()
+        self._readable = True
+        meters.before_scrape(self.stamp)
 
-    def read(self) -> None:
+    def stamp(self) -> None:
+        if not self._readable:
+            return
         fields = self._fields()
         self._memory.set(int(fields[STAT_RSS]) * self._page)
         self._cpu.follow((int(fields[STAT_UTIME]) + int(fields[STAT_STIME])) / self._ticks)

@@ -7,6 +7,9 @@
 * ``status`` is what the client got; 499 when it left before there was an answer.
 * ``outcome``, ``phase``, ``part`` and ``type`` are words of this program.
 
+All of them are true for the machine: sums over the workers, and of a provider one streak of faults that all workers
+add to. Its health is written from the streak whenever that changes, and again before each scrape.
+
 Exposed under these names, by the feature that makes them true; a feature that does not exist has no zeros:
 
 =============================================  ====================  ===========================
@@ -25,10 +28,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.telemetry.cells import CounterCell, GaugeCell, HistogramCell
-from gateway.telemetry.meters import MAX_SERIES, OTHER, Meters
+from gateway._fast import CounterCell, GaugeCell, HistogramCell
+from gateway.telemetry.families import OTHER
+from gateway.telemetry.meters import MAX_SERIES, NO_PROVIDER, Meters
 
-NO_PROVIDER = "none"
 FAULTS_UNTIL_UNHEALTHY = 3
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -53,6 +56,7 @@ class RequestMeters:
         self._routes: dict[tuple[str, str], RouteMeters] = {}
         self._providers: dict[str, ProviderMeters] = {}
         self._parts: dict[str, HistogramCell] = {}
+        self._called = False
         self._declare_route_families()
         counter, gauge = meters.counter, meters.gauge
         self.active: GaugeCell = gauge("llm_gateway_active_requests", "Requests being served now.").cell()
@@ -66,11 +70,20 @@ class RequestMeters:
             "llm_gateway_provider_health",
             "0 while the last three attempts in a row failed by the provider's own fault, else 1.",
             ("provider",),
+            across="one",
+        )
+        self._streaks = gauge(
+            "llm_gateway_provider_faults_in_a_row",
+            "Attempts in a row that failed by the provider's own fault.",
+            ("provider",),
+            across="one",
         )
         self._log_drops = counter(
             "llm_gateway_log_lines_dropped_total", "Log lines that could not be written, by log.", ("log",)
         )
-        self._build = gauge("llm_gateway_build_info", "Always 1; the labels say what is running.", ("version", "lane"))
+        self._build = gauge(
+            "llm_gateway_build_info", "Always 1; the labels say what is running.", ("version", "lane"), across="one"
+        )
 
     def _declare_route_families(self) -> None:
         counter, histogram = self._meters.counter, self._meters.histogram
@@ -118,8 +131,22 @@ class RequestMeters:
         """Health of one provider. Called for each configured one, so that it is seen before it is used."""
         known = self._providers.get(name)
         if known is None:
-            known = self._providers[name] = ProviderMeters(self._health.cell(name))
+            known = self._providers[name] = ProviderMeters(self._health.cell(name), self._streaks.cell(name))
+            self._ask_to_be_called()
         return known
+
+    def _ask_to_be_called(self) -> None:
+        """Once there is something to say or to forget: who only declares the families leaves nothing behind."""
+        if not self._called:
+            self._called = True
+            self._meters.before_scrape(self._show_health)
+            self._meters.when_forgetting(self.forget)
+
+    def forget(self) -> None:
+        """Drop the cells of providers that the meters do not keep. Called by them when no older exchange runs."""
+        keeps = self._meters.keeps
+        self._routes = {names: route for names, route in self._routes.items() if keeps(names[0])}
+        self._providers = {name: provider for name, provider in self._providers.items() if keeps(name)}
 
     def overhead(self, part: str) -> HistogramCell:
         known = self._parts.get(part)
@@ -136,27 +163,36 @@ class RequestMeters:
         self._meters.before_scrape(lambda: cell.follow(writer.dropped))
 
     def build_info(self, version: str, lane: str) -> None:
+        for _, before in self._build.series():
+            before.set(0)
         self._build.cell(version, lane).set(1)
+
+    def _show_health(self) -> None:
+        for provider in self._providers.values():
+            provider.show()
 
 
 class ProviderMeters:
     """Whether a provider fails by its own fault, as one gauge."""
 
-    __slots__ = ("faults_in_a_row", "health")
+    __slots__ = ("health", "streak")
 
-    def __init__(self, health: GaugeCell) -> None:
+    def __init__(self, health: GaugeCell, streak: GaugeCell) -> None:
         self.health = health
-        self.faults_in_a_row = 0
-        health.set(1)
+        self.streak = streak
+        self.show()
 
     def answered(self) -> None:
-        self.faults_in_a_row = 0
-        self.health.set(1)
+        if self.streak.value:
+            self.streak.set(0)
+        self.show()
 
     def failed(self) -> None:
-        self.faults_in_a_row += 1
-        if self.faults_in_a_row >= FAULTS_UNTIL_UNHEALTHY:
-            self.health.set(0)
+        self.streak.add()
+        self.show()
+
+    def show(self) -> None:
+        self.health.set(self.streak.value < FAULTS_UNTIL_UNHEALTHY)
 
 
 class RouteMeters:

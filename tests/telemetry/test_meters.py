@@ -7,7 +7,8 @@ import math
 import pytest
 
 from gateway.telemetry.exposition import render
-from gateway.telemetry.meters import LONGEST_LABEL_VALUE, MAX_SERIES, Meters
+from gateway.telemetry.families import LONGEST_LABEL_VALUE
+from gateway.telemetry.meters import MAX_SERIES, Meters
 
 
 def test_the_same_name_gives_the_same_family_and_the_same_cell() -> None:
@@ -25,6 +26,7 @@ def test_the_same_name_gives_the_same_family_and_the_same_cell() -> None:
         lambda meters: meters.gauge("acme_answers_total", "", ("mood",)),
         lambda meters: meters.counter("acme_answers_total", "", ("colour",)),
         lambda meters: meters.counter("acme_answers_total", ""),
+        lambda meters: meters.counter("acme_answers_total", "", ("mood",), across="each"),
         lambda meters: meters.histogram("acme_wait_seconds", "", buckets=(1, 3)),
     ],
 )
@@ -66,6 +68,14 @@ def test_a_histogram_has_le_for_itself() -> None:
         Meters().histogram("a_seconds", "", ("le",), buckets=(1,))
 
 
+def test_the_label_worker_is_added_and_not_given() -> None:
+    meters = Meters()
+    assert meters.gauge("a", "", ("x",), across="each").shown_labels == ("x", "worker")
+    assert meters.gauge("b", "", ("worker",)).shown_labels == ("worker",)
+    with pytest.raises(ValueError, match="worker"):
+        meters.gauge("c", "", ("worker",), across="each")
+
+
 def test_lines_of_two_families_cannot_be_mixed() -> None:
     meters = Meters()
     meters.histogram("a_seconds", "", buckets=(1,))
@@ -87,10 +97,16 @@ def test_a_counter_is_never_taken_back(n: float) -> None:
     cell.add(2)
     with pytest.raises(ValueError, match="counter"):
         cell.add(n)
-    cell.follow(1)
     assert cell.value == 2
-    cell.follow(5)
-    assert cell.value == 5
+
+
+def test_a_total_counted_elsewhere_is_followed_upwards() -> None:
+    cell = Meters().counter("a_total", "").cell()
+    seen = []
+    for total in (3, 2, 5, math.nan, 5, 6):
+        cell.follow(total)
+        seen.append(cell.value)
+    assert seen == [3, 3, 5, 5, 5, 6]
 
 
 def test_a_gauge_goes_both_ways() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from gateway._fast import Arena
 from gateway.telemetry.exposition import render
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.process_meters import ProcessMeters
@@ -15,7 +16,8 @@ from gateway.telemetry.process_meters import ProcessMeters
 
 def _read(meters: Meters) -> dict[str, float]:
     lines = render(meters).decode().splitlines()
-    return {name: float(value) for name, value in (line.split(" ") for line in lines if not line.startswith("#"))}
+    numbers = (line.split(" ") for line in lines if not line.startswith("#"))
+    return {name.replace('{worker="supervisor"}', ""): float(value) for name, value in numbers}
 
 
 def test_the_numbers_are_those_of_psutil() -> None:
@@ -61,3 +63,34 @@ def test_without_proc_there_are_no_numbers(tmp_path: Path) -> None:
     meters = Meters()
     ProcessMeters(meters, proc=tmp_path)
     assert _read(meters) == {}
+
+
+def test_every_process_stamps_its_own_figures(tmp_path: Path) -> None:
+    """And what it has not stamped again is still there for others to show; a replacement's CPU time goes on."""
+    arena = Arena()
+    ticks = os.sysconf("SC_CLK_TCK")
+    own = tmp_path / "self"
+    (own / "fd").mkdir(parents=True)
+    (tmp_path / "stat").write_text("btime 1000\n")
+
+    def be(column: int, seconds: int) -> ProcessMeters:
+        fields = ["S", *["0"] * 10, str(seconds * ticks), *["0"] * 9, str(column)]
+        (own / "stat").write_text(f"42 (name) {' '.join(fields)}\n")
+        arena.join(column)
+        process = ProcessMeters(Meters(arena), proc=tmp_path)
+        process.stamp()
+        return process
+
+    be(1, 5)
+    be(2, 7)
+    be(1, 3)
+    be(0, 1)
+    page = os.sysconf("SC_PAGE_SIZE")
+    seen = _read(Meters(arena))
+    cpu = {name: value for name, value in seen.items() if "cpu" in name}
+    assert list(cpu.values()) == [1, 8, 7]
+    assert seen['process_resident_memory_bytes{worker="2"}'] == 2 * page
+    arena.leave(2)
+    seen = _read(Meters(arena))
+    assert 'process_resident_memory_bytes{worker="2"}' not in seen
+    assert seen['process_cpu_seconds_total{worker="2"}'] == 7
