@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -17,6 +18,10 @@ import pytest
 
 from gateway import __main__ as command_line
 from gateway import __version__
+from gateway.config import Config, listening
+from gateway.server import processors
+from gateway.server.settings import settings_of
+from gateway.server.verdict import Approved
 from tests.harness import Gateway, config_for, eventually
 
 ROOT = Path(__file__).parents[1]
@@ -115,7 +120,9 @@ def test_check_wires_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     file.write_text('providers: {p: {type: "json:loads"}}\n')
     for command in (["check", str(file)], ["explain", str(file)]):
         assert command_line.main(command) == 1
-        assert capsys.readouterr().err.startswith("providers.p: cannot be built: TypeError in ")
+        said = capsys.readouterr().err
+        assert said.startswith(f"{file}:1:13: providers.p: cannot be built: TypeError in ")
+        assert said.endswith("1 problem\n")
 
 
 def test_a_module_that_exits_while_it_is_imported_is_a_problem_like_any_other(tmp_path: Path) -> None:
@@ -153,7 +160,7 @@ def test_run_refuses_before_it_listens(bad: Path, tmp_path: Path) -> None:
     broken.write_text('server: {listen: "127.0.0.1:0"}\nproviders: {p: {type: "json:loads"}}\n')
     done = llm_gateway("run", "--config", broken)
     assert done.returncode == 1
-    assert done.stderr.startswith("providers.p: cannot be built: TypeError in ")
+    assert done.stderr.startswith(f"{broken}:2:13: providers.p: cannot be built: TypeError in ")
     assert "Traceback" not in done.stderr
 
 
@@ -166,15 +173,74 @@ def test_a_taken_address_is_said_in_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"llm-gateway: cannot serve on 127\.0\.0\.1:\d+: Address already in use\n", done.stderr)
 
 
-@pytest.mark.parametrize("broken", ["log", "access_log", "port file"])
-def test_a_file_that_cannot_be_written_is_named(broken: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", ["log", "access_log"])
+def test_a_log_that_cannot_be_written_is_named(broken: str, tmp_path: Path) -> None:
     file, nowhere = tmp_path / "gateway.yaml", tmp_path / "nowhere" / "file"
-    logging = "" if broken == "port file" else f"logging: {{{broken}: {nowhere}}}\n"
-    file.write_text(GOOD + 'server: {listen: "127.0.0.1:0"}\n' + logging)
-    more = ("--port-file", nowhere) if broken == "port file" else ()
-    done = llm_gateway("run", "--config", file, *more)
+    file.write_text(GOOD + f'server: {{listen: "127.0.0.1:0"}}\nlogging: {{{broken}: {nowhere}}}\n')
+    done = llm_gateway("run", "--config", file)
+    place = f"{file}:3:{len('logging: {: ') + len(broken) + 1}: logging.{broken}"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        f"{place}: cannot write {nowhere}: its folder does not exist; see the path and who owns it",
+        "1 problem",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--port-file", "--pid-file"])
+def test_a_file_that_cannot_be_written_is_named(option: str, tmp_path: Path) -> None:
+    file, nowhere = tmp_path / "gateway.yaml", tmp_path / "nowhere" / "file"
+    file.write_text(GOOD + 'server: {listen: "127.0.0.1:0"}\n')
+    done = llm_gateway("run", "--config", file, option, nowhere)
     said = f"llm-gateway: cannot write {nowhere}: No such file or directory\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(said)
+
+
+def test_a_second_instance_is_refused_by_the_pid_file(tmp_path: Path) -> None:
+    file, pid_file = tmp_path / "gateway.yaml", tmp_path / "pid"
+    file.write_text(GOOD + 'server: {listen: "127.0.0.1:0"}\n')
+    with pid_file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("4711\n")
+        held.flush()
+        done = llm_gateway("run", "--config", file, "--pid-file", pid_file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"llm-gateway: {pid_file} is locked: another instance runs as process 4711\n"
+
+
+@pytest.mark.parametrize("number", ["0", "255", "-1", "two", "1.5", ""])
+def test_a_number_of_workers_that_cannot_be(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["run", f"--workers={number}"])
+    assert ended.value.code == 2
+    assert f"argument --workers: must be 1 to {command_line.MOST_WORKERS}, not {number!r}" in capsys.readouterr().err
+    assert command_line.MOST_WORKERS == processors.MOST == listening.MOST_WORKERS
+
+
+def approved(*models: str) -> Approved:
+    settings = settings_of(Config(), workers=2, usable=1)
+    return Approved(settings, b"", ("a warning",), models)
+
+
+@pytest.mark.parametrize(
+    ("where", "shown", "called"),
+    [
+        (["127.0.0.1:8080"], "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        (["0.0.0.0:80", "[::]:80"], "http://127.0.0.1:80, http://[::1]:80", "http://127.0.0.1:80"),
+        (["unix:/run/a b.sock"], "unix:/run/a b.sock", "--unix-socket '/run/a b.sock' http://localhost"),
+        (["[::1]:1", "unix:/s"], "http://[::1]:1, unix:/s", "http://[::1]:1"),
+    ],
+)
+def test_every_address_is_shown(where: list[str], shown: str, called: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line._welcome(approved("m", "n"), where)
+    said = capsys.readouterr()
+    first, models, example = said.out.splitlines()
+    assert first == f"llm-gateway {__version__} on {shown}  (lane aiohttp, workers 2, process {os.getpid()})"
+    assert models == "models: m, n"
+    assert example.startswith(f"try: curl -N {called}/v1/chat/completions -d ")
+    assert said.err == "warning: a warning\n"
+    command_line._welcome(approved(), where)
+    assert capsys.readouterr().out.splitlines()[1:] == ["models: none"]
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])

@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+from gateway.config.listening import Address
 from gateway.config.loading import load
 from gateway.config.model import Config, Logging, ModelRoute, Routing, Server, Streaming, Target
 from gateway.config.problems import ConfigError, Problem, render_problems
@@ -17,6 +18,7 @@ from gateway.config.section import Endpoint, PolicyOptions, Secret, Section, Str
 from gateway.config.units import Duration, Size, refused
 
 __all__ = [
+    "Address",
     "ApiKey",
     "Config",
     "ConfigError",

@@ -7,22 +7,22 @@ A file that cannot be read or parsed ends the matter, since without it the other
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from pathlib import Path
+from pathlib import Path as File
 
 from gateway.config import nodes
 from gateway.config.decode import decode
 from gateway.config.document import parse
 from gateway.config.merge import overlay
 from gateway.config.model import Config
-from gateway.config.problems import ConfigError, Place, Problems
+from gateway.config.problems import ConfigError, Path, Place, Places, Problems
 from gateway.config.references import Resolver
 
 MAX_FILE = 16 * 1024 * 1024
 
 
-def load(paths: Sequence[Path | str], *, environ: Mapping[str, str] = os.environ) -> Config:
+def load(paths: Sequence[File | str], *, environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration that the files make together, a later one over an earlier one. Raises ConfigError."""
     files = [str(path) for path in paths]
     problems, warnings = Problems(), Problems()
@@ -32,13 +32,30 @@ def load(paths: Sequence[Path | str], *, environ: Mapping[str, str] = os.environ
     whole = [tree for tree in trees if tree is not None]
     config = None
     if files and len(whole) == len(files):
-        tree = Resolver(environ, problems).resolve(reduce(overlay, whole))
-        assert isinstance(tree, nodes.Mapping)  # as it went in
-        config = decode(tree, problems, warnings)
+        resolved = Resolver(environ, problems).resolve(reduce(overlay, whole))
+        assert isinstance(resolved, nodes.Mapping)  # as it went in
+        config = decode(resolved, problems, warnings)
+        if config is not None:
+            config._places = Places(_places(resolved))
     if config is None:
         raise ConfigError(problems.sorted(files))
     config._warnings = warnings.sorted(files)
     return config
+
+
+def _places(tree: nodes.Mapping) -> Iterator[tuple[Path, Place]]:
+    """Where sections and their entries stand: for what is found wrong when extensions are built."""
+    for section, entry in tree.entries.items():
+        yield (section,), entry.key
+        for step, key, node in _entries(entry.node):
+            yield (section, step), node.place if isinstance(node, nodes.Scalar) else key
+
+
+def _entries(node: nodes.Node) -> Iterator[tuple[str | int, Place, nodes.Node]]:
+    if isinstance(node, nodes.Mapping):
+        yield from ((name, entry.key, entry.node) for name, entry in node.entries.items())
+    elif isinstance(node, nodes.Sequence):
+        yield from ((position, item.place, item) for position, item in enumerate(node.items))
 
 
 def _parsed(file: str, problems: Problems) -> nodes.Mapping | None:
@@ -49,7 +66,7 @@ def _parsed(file: str, problems: Problems) -> nodes.Mapping | None:
 def _text(file: str, problems: Problems) -> str | None:
     start = Place(file, 1, 1)
     try:
-        with Path(file).open("rb") as stream:
+        with File(file).open("rb") as stream:
             content = stream.read(MAX_FILE + 1)
     except FileNotFoundError:
         problems.add(start, (), "there is no such file", "see the path given with --config")

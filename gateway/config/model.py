@@ -7,31 +7,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
-from gateway.config.problems import Problem
+from gateway.config.listening import Address, Listen, Workers, split_listen
+from gateway.config.problems import Path, Place, Places, Problem, written
 from gateway.config.provider import ProviderOptions, Wait
 from gateway.config.section import (
     Count,
-    Listen,
     ModelName,
     PolicyOptions,
     ProviderName,
     Section,
     StrategyOptions,
-    split_listen,
 )
-from gateway.config.units import Duration, Size
+from gateway.config.units import Duration, Size, refused
 
 MiB = 1024 * 1024
+SHORTEST_PATIENCE = 1.0  # seconds
 Bytes = Annotated[Size, Field(ge=1)]
 ROUND_ROBIN = StrategyOptions(type="round_robin")
 
 
-class Server(Section):
-    """The listener and its limits."""
+def _patient(seconds: float) -> float:
+    if seconds < SHORTEST_PATIENCE:
+        raise refused("must be at least 1s, found {found}", "a busy worker is not a dead one")
+    return seconds
 
-    listen: Listen = "127.0.0.1:8080"
+
+class Server(Section):
+    """The processes, what they listen on, and its limits."""
+
+    listen: Listen = ("127.0.0.1:8080",)
+    workers: Workers = "auto"
+    worker_timeout: Annotated[Duration, AfterValidator(_patient)] = 10.0  # one silent for so long is replaced
     lane: Literal["aiohttp"] = "aiohttp"
     max_body: Bytes = 20 * MiB
     max_answer: Bytes = 64 * MiB  # of a whole answer held in memory
@@ -43,9 +51,9 @@ class Server(Section):
     drain_timeout: Duration = 30.0
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to listen on."""
-        return split_listen(self.listen)
+    def addresses(self) -> tuple[Address, ...]:
+        """What to listen on."""
+        return tuple(map(split_listen, self.listen))
 
 
 class Streaming(Section):
@@ -118,8 +126,14 @@ class Config(Section):
     logging: Logging = Logging()
 
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+    _places: Places = PrivateAttr(default_factory=Places)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What works but is unwise, such as a key in plain text."""
         return self._warnings
+
+    def problem(self, path: Path, problem: str, cure: str = "") -> Problem:
+        """Something found wrong later on, when extensions are built: at its place in the file, where that is known."""
+        place = next((self._places[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._places), None)
+        return Problem(*(place or Place("", 0, 0)), written(path), problem, cure)

@@ -29,9 +29,18 @@ class Place(NamedTuple):
     column: int
 
 
+class Places(dict[Path, Place]):
+    """Where things stand in their files: never what makes two configurations different."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    __hash__ = None
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong (or, as a warning, unwise)."""
+    """One thing that is wrong (or, as a warning, unwise). A configuration made by hand has no places: no ``file``."""
 
     file: str
     line: int
@@ -42,9 +51,10 @@ class Problem:
 
     def __str__(self) -> str:
         """The line that is shown to the user."""
+        place = f"{self.file}:{self.line}:{self.column}: " if self.file else ""
         path = f"{self.path}: " if self.path else ""
         cure = f"; {self.cure}" if self.cure else ""
-        return f"{self.file}:{self.line}:{self.column}: {path}{self.problem}{cure}"
+        return f"{place}{path}{self.problem}{cure}"
 
 
 class Problems:

@@ -17,7 +17,6 @@ from gateway.config.units import refused
 
 _VISIBLE = re.compile(r"[!-~]{1,256}")
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w-]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})")
 _NETLOC = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]+)?")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -65,24 +64,6 @@ def _provider_name(name: str) -> str:
             "must be 1 to 64 letters, digits, dots, dashes or underscores", "it stands in headers and metrics"
         )
     return name
-
-
-def split_listen(listen: str) -> tuple[str, int]:
-    """``127.0.0.1:8080`` or ``[::1]:8080`` as host and port."""
-    match = _HOST_PORT.fullmatch(listen)
-    if match is None:
-        raise refused(
-            "must be host:port, found {found}", 'write for example "127.0.0.1:8080", "[::1]:8080" or "0.0.0.0:80"'
-        )
-    port = int(match[3])
-    if port > 65535:
-        raise refused(f"the port {port} is too large", "a port is 0 (any free one) to 65535")
-    return match[1] or match[2], port
-
-
-def _listen(listen: str) -> str:
-    split_listen(listen)
-    return listen
 
 
 def _endpoint(url: str) -> str:
@@ -167,7 +148,6 @@ def _header_value(value: SecretStr) -> SecretStr:
 
 ModelName = Annotated[str, AfterValidator(_model_name)]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
-Listen = Annotated[str, AfterValidator(_listen)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]

@@ -10,6 +10,7 @@ from pydantic import ValidationError, field_validator
 
 from gateway import catalog
 from gateway.config import (
+    Address,
     Config,
     ConfigError,
     Duration,
@@ -80,7 +81,7 @@ def config(write: Any) -> Config:
 
 
 def test_what_is_written_is_there(config: Config) -> None:
-    assert config.server.address == ("::1", 0)
+    assert config.server.addresses == (Address("[::1]:0", "::1", 0),)
     assert (config.server.drain_timeout, config.server.max_body) == (90.0, 1 << 20)
     assert config.providers["openai"].endpoint == "https://api.openai.com/v1"
     assert config.providers["openai"].timeouts.connect == 0.25
@@ -126,7 +127,9 @@ def test_policies_keep_their_order(config: Config) -> None:
 def test_every_default() -> None:
     config = Config()
     assert config.server.model_dump(mode="json") == {
-        "listen": "127.0.0.1:8080",
+        "listen": ["127.0.0.1:8080"],
+        "workers": "auto",
+        "worker_timeout": "10s",
         "lane": "aiohttp",
         "max_body": "20MiB",
         "max_answer": "64MiB",
@@ -163,29 +166,71 @@ def test_what_is_written_out_as_json_is_read_again(config: Config, write: Any) -
 
 def test_nothing_can_be_changed(config: Config) -> None:
     with pytest.raises(ValidationError):
-        config.server.listen = "0.0.0.0:1"
+        config.server.listen = ("0.0.0.0:1",)
 
 
 @pytest.mark.parametrize(
     ("listen", "address"),
     [
-        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
-        ("localhost:0", ("localhost", 0)),
-        ("[::]:80", ("::", 80)),
-        ("[fe80::1%eth0]:80", ("fe80::1%eth0", 80)),
-        ("gateway.internal:65535", ("gateway.internal", 65535)),
+        ("127.0.0.1:8080", ("127.0.0.1", 8080, "")),
+        ("localhost:0", ("localhost", 0, "")),
+        ("[::]:80", ("::", 80, "")),
+        ("[fe80::1%eth0]:80", ("fe80::1%eth0", 80, "")),
+        ("gateway.internal:65535", ("gateway.internal", 65535, "")),
+        ("unix:/run/gateway.sock", ("", 0, "/run/gateway.sock")),
+        ("unix:/" + "x" * 106, ("", 0, "/" + "x" * 106)),
     ],
 )
-def test_addresses(listen: str, address: tuple[str, int]) -> None:
-    assert Server(listen=listen).address == address
+def test_addresses(listen: str, address: tuple[str, int, str]) -> None:
+    assert Server.model_validate({"listen": listen}).addresses == ((listen, *address),)
+    both = Server.model_validate({"listen": [listen, "other:1"]})
+    assert both.addresses == ((listen, *address), ("other:1", "other", 1, ""))
 
 
 @pytest.mark.parametrize(
-    "listen", ["", ":80", "host", "host:", "host:x", "::1:80", "[::1]", "[]:80", "a b:80", "h:65536", "h:-1", "u@h:1"]
+    "listen",
+    [
+        *["", ":80", "host", "host:", "host:x", "::1:80", "[::1]", "[]:80", "a b:80", "h:65536", "h:-1", "u@h:1"],
+        *["unix:", "unix:relative", "unix:/", "unix:/a/", "unix:/a\x00b", "unix:/" + "x" * 107, "unix:/" + "é" * 54],
+    ],
 )
 def test_what_is_no_address(listen: str) -> None:
-    with pytest.raises(ValidationError):
-        Server(listen=listen)
+    for written in (listen, [listen], ["host:1", listen]):
+        with pytest.raises(ValidationError):
+            Server.model_validate({"listen": written})
+
+
+def test_every_address_is_listed_once() -> None:
+    for again in ("h:080", "unix:/a"):
+        with pytest.raises(ValidationError, match="are the same address"):
+            Server.model_validate({"listen": ["h:80", "unix:/a", again]})
+    assert len(Server.model_validate({"listen": ["127.0.0.1:80", "[::1]:80", "unix:/a", "unix:/b"]}).listen) == 4
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("auto", "auto"), (1, 1), (254, 254), ("8", 8), (0, None), (255, None), (True, None)]
+)
+def test_workers(written: Any, meant: Any) -> None:
+    """As text, too: that is what comes out of a reference."""
+    if meant is None:
+        with pytest.raises(ValidationError):
+            Server.model_validate({"workers": written})
+    else:
+        assert Server.model_validate({"workers": written}).workers == meant
+
+
+def test_what_is_found_wrong_later_on_has_its_place_in_the_file(config: Config) -> None:
+    said = [
+        str(config.problem(path, "is odd", "mend it")).partition("gateway.yaml:")[2]
+        for path in (("providers", "acme"), ("policies", 1), ("models", "short", "strategy"), ("streaming",))
+    ]
+    assert said == [
+        "10:3: providers.acme: is odd; mend it",
+        "17:36: policies[1]: is odd; mend it",
+        "13:3: models.short.strategy: is odd; mend it",
+        "",
+    ]
+    assert str(Config().problem(("policies", 1), "is odd")) == "policies[1]: is odd"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_lists_and_values_are_replaced(write: Any) -> None:
         "two.yaml",
     )
     config = load([first, second], environ={})
-    assert (config.server.listen, config.server.max_in_flight) == ("127.0.0.1:2", 5)
+    assert (config.server.listen, config.server.max_in_flight) == (("127.0.0.1:2",), 5)
     assert list(config.providers) == ["echo", "other"]
     assert [(target.provider, target.model) for target in config.models["m"].targets] == [("other", "m")]
 

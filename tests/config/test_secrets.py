@@ -61,8 +61,10 @@ def test_it_is_nowhere_else(config: Config) -> None:
 
 
 def test_a_config_survives_the_way_to_a_worker(config: Config) -> None:
-    again = pickle.loads(pickle.dumps(config.server))
-    assert again == config.server
+    again = pickle.loads(pickle.dumps(config))
+    assert again == config
+    assert again.providers["openai"].secrets() == (CANARY, CANARY)
+    assert "canary" not in repr(again)
 
 
 BAD = [
