@@ -18,7 +18,7 @@ test:      ## everything CI runs: check, the suite with coverage, the compiled c
 	$(WORKSHOP) test
 check:     ## ruff, mypy --strict, stubtest, the layers
 	$(WORKSHOP) check
-bench:     ## measure against nginx in one run; a table of ratios, and JSON in benchmarks/results
+bench:     ## measure against nginx, two workers against one, and the compiled core; JSON in benchmarks/results
 	$(WORKSHOP) bench
 soak:      ## the tests that take longer than 30 seconds
 	$(WORKSHOP) soak
@@ -26,7 +26,7 @@ debug:     ## compile in place with assertions, bounds checks and symbols (the n
 	$(WORKSHOP) debug
 trace:     ## line coverage of the .pyx files by tests/_fast, in build/trace
 	$(WORKSHOP) trace
-sanitize:  ## tests/_fast under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
+sanitize:  ## tests/_fast and the C programs of its steps under address, undefined and thread sanitizers
 	$(WORKSHOP) sanitize
 lock:      ## write down the versions installed now in workshop/requirements.lock
 	$(WORKSHOP) lock

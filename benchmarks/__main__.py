@@ -17,16 +17,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import journal, machine, questions
+from benchmarks import journal, machine, micro_table, questions, table
 from benchmarks.measures import Settings
 from benchmarks.programs import Missing, Stage
-from benchmarks.table import render
+from benchmarks.results import Results
 
 
 def main() -> int:
     settings = Settings.from_environ()
     found, cores = machine.describe(), machine.cores()
-    results = questions.Results(notes=[note] if (note := machine.busy()) else [])
+    results = Results(notes=[note] if (note := machine.busy()) else [])
+    allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})  # the clients run in this process
     print(machine.headline(found), flush=True)
     with tempfile.TemporaryDirectory(prefix="llm-gateway-bench-") as folder:
@@ -35,8 +36,12 @@ def main() -> int:
                 questions.ask_all(stage, settings, results)
         except Missing as missing:
             results.notes.append(str(missing))
-    results.rows += questions.micro_benchmarks(results.notes)
-    print(render(results.rows, results.notes))
+    os.sched_setaffinity(0, allowed)  # two processes at once need two cores
+    results.operations += micro_table.measured(results.notes)
+    for drawn in (table.against_nginx(results.rows), table.from_one_to_two(results.scaling)):
+        print(drawn, end="")
+    print(table.operations(results.operations))
+    print("\n".join(f"note: {note}" for note in results.notes))
     print(f"written to {journal.write(found, settings, results)}")
     return 0 if results.complete else 1
 

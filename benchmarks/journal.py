@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measures import Settings
-from benchmarks.questions import Results
+from benchmarks.results import Results
 
 FOLDER = Path(__file__).with_name("results")
 
@@ -20,7 +20,9 @@ def write(machine: Mapping[str, object], settings: Settings, results: Results, f
         "when": now.isoformat(timespec="seconds"),
         "machine": machine,
         "settings": dataclasses.asdict(settings),
-        "rows": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in results.rows],
+        "against_nginx": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in results.rows],
+        "from_one_to_two_workers": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in results.scaling],
+        "operations": [{**dataclasses.asdict(each), "multiple": each.multiple} for each in results.operations],
         "notes": results.notes,
     }
     folder.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+LOOKS = 20
 BUSY = 0.25  # of the cores
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -19,19 +20,22 @@ PACKAGES = ("aiohttp", "uvloop", "httptools", "orjson", "pydantic", "Cython")
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Who runs where. `apart` is False on a machine with one core: then the numbers disturb each other."""
+    """Who runs where. Where one or two workers are not apart from the load, the numbers disturb each other."""
 
     proxy: str
+    pair: str  # of a gateway with two workers
     load: str
     apart: bool
+    pair_apart: bool
+    count: int
 
 
 def cores(allowed: set[int] | None = None) -> Cores:
-    """The last core for the proxy, the others for upstreams and load."""
+    """The last core for the proxy, the last two for two workers, the others for upstreams and load."""
     usable = sorted(os.sched_getaffinity(0) if allowed is None else allowed)
-    if len(usable) == 1:
-        return Cores(str(usable[0]), str(usable[0]), apart=False)
-    return Cores(str(usable[-1]), ",".join(map(str, usable[:-1])), apart=True)
+    load = usable[:-2] or usable[:-1] or usable
+    proxy, pair, others = (",".join(map(str, some)) for some in (usable[-1:], usable[-2:], load))
+    return Cores(proxy, pair, others, apart=len(usable) > 1, pair_apart=len(usable) > 2, count=len(usable))
 
 
 def parse_stat(text: str) -> tuple[int, int]:
@@ -66,18 +70,29 @@ def _stats() -> dict[int, tuple[int, int]]:
     return found
 
 
+def tree(root: int) -> dict[int, int]:
+    """The clock ticks of each process from `root` downwards.
+
+    A child's time moves to its parent when it is reaped: one that goes while we look would be seen in neither, so we
+    look until nothing has come or gone.
+    """
+    for _ in range(LOOKS):
+        stats, again = _stats(), _stats()
+        pids = descendants(root, {pid: parent for pid, (parent, _) in stats.items()})
+        if pids == descendants(root, {pid: parent for pid, (parent, _) in again.items()}):
+            break
+    return {pid: stats[pid][1] for pid in pids if pid in stats}
+
+
 def cpu_seconds(root: int) -> float:
-    """User and system time of the whole tree, ended children included."""
-    stats = _stats()
-    tree = descendants(root, {pid: parent for pid, (parent, _) in stats.items()})
-    return sum(stats[pid][1] for pid in tree if pid in stats) / TICKS
+    """User and system time of the whole tree; a process that ended counts on in the parent that reaped it."""
+    return sum(tree(root).values()) / TICKS
 
 
 def pss_mib(root: int) -> float | None:
     """Proportional memory of the whole tree: shared pages count once. None where the kernel won't tell."""
-    stats = _stats()
     total = 0
-    for pid in descendants(root, {pid: parent for pid, (parent, _) in stats.items()}):
+    for pid in tree(root):
         try:
             total += parse_pss((PROC / str(pid) / "smaps_rollup").read_text())
         except OSError:

@@ -26,6 +26,10 @@ class Settings:
         rounds = int(environ.get("BENCH_ROUNDS", cls.rounds))
         return cls(seconds=seconds, rounds=rounds, settle_seconds=min(cls.settle_seconds, 4 * seconds))
 
+    def easy_rate(self, most: float) -> float:
+        """Half of what one worker can do, as far as the client can pace it."""
+        return min(self.most_rate, most / 2) or 100.0
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -46,21 +50,43 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """One question, answered by the base (nginx, or one worker) and by what is compared with it."""
 
     question: str
     unit: str
-    nginx: Spread | None = None
-    gateway: Spread | None = None
+    base: Spread | None = None
+    ours: Spread | None = None
     goal: str = ""
     compare: bool = True  # the ratio means something
 
     @property
     def ratio(self) -> float | None:
-        """The gateway's number by nginx's; the smaller the better only where the unit is a cost."""
-        if not self.compare or self.nginx is None or self.gateway is None or self.nginx.median <= 0:
+        """Ours by the base's; the smaller the better only where the unit is a cost.
+
+        Rounds were asked in turn, so each is divided by its neighbour and the median of these is taken.
+        """
+        if not self.compare or self.base is None or self.ours is None or self.base.least <= 0:
             return None
-        return self.gateway.median / self.nginx.median
+        if len(self.base.rounds) != len(self.ours.rounds):
+            return self.ours.median / self.base.median
+        return statistics.median(ours / base for ours, base in zip(self.ours.rounds, self.base.rounds, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the compiled core, in nanoseconds."""
+
+    name: str
+    alone: float
+    together: float | None = None  # while a second process does the same to the same cells
+    twin: float | None = None  # the same in plain Python
+    empty: float | None = None  # a compiled call that does nothing
+    goal: str = ""
+
+    @property
+    def multiple(self) -> float | None:
+        """Of an empty compiled call."""
+        return self.alone / self.empty if self.empty else None
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
@@ -124,20 +125,28 @@ class Stage:
         return Way(name, process.pid, ports[0], ports[-1])
 
     def _gateway(self) -> Way | None:
-        config = self.folder / "gateway.yaml"
-        config.write_text(settings_files.gateway(self.folder, self.direct.whole_port, self.direct.stream_port))
         try:
-            process, port = self.start_gateway("gateway", config)
+            return self.gateway_with("gateway", 1, self.cores.proxy)
         except Missing as missing:
             self._notes.append(str(missing))
             return None
-        return Way("gateway", process.pid, port, port)
 
-    def start_gateway(self, name: str, config: Path) -> tuple[subprocess.Popen[bytes], int]:
-        port_file = self.folder / f"{name}.port"
+    def gateway_with(self, name: str, workers: int, cpus: str = "") -> Way:
+        """A gateway, from the start of its command to its first answer; on the two cores of a pair unless told."""
+        word = name.replace(" ", "-")
+        config, port_file = (self.folder / f"{word}.{kind}" for kind in ("yaml", "port"))
+        upstreams = self.direct.whole_port, self.direct.stream_port
+        config.write_text(settings_files.gateway(self.folder / f"{word}-access.log", upstreams, workers))
         command = [*gateway_command(), "run", "--config", str(config), "--port-file", str(port_file)]
-        process = self.spawn(name, self.cores.proxy, command)
-        return process, self.listening(name, process, lambda: read_port(port_file))
+        process = self.spawn(word, cpus or self.cores.pair, command)
+        port = self.listening(word, process, lambda: answering(read_port(port_file)))
+        return Way(name, process.pid, port, port)
+
+    def leave(self, way: Way) -> None:
+        """Stop one program before the end."""
+        for entry in [entry for entry in self._running if entry[1].pid == way.pid]:
+            self._running.remove(entry)
+            stop(entry[1])
 
 
 def gateway_command() -> list[str]:
@@ -172,6 +181,20 @@ def accepts(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def answering(port: int | None) -> int | None:
+    """The port, once a worker answers behind it: the supervisor's socket takes connections before that."""
+    if port is None:
+        return None
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=START_CEILING)
+    try:
+        asked.request("GET", "/live")
+        return port if asked.getresponse().status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        asked.close()
 
 
 def read_port(path: Path) -> int | None:

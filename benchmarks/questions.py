@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks import bodies, machine, measures, pace, streams, wrk
 from benchmarks.measures import Row, Settings, Spread
-from benchmarks.programs import Missing, Stage, Way, gateway_command, quiet_environ, stop
-
-MICRO = Path(__file__).with_name("micro")
-Numbers = dict[str, dict[str, list[float]]]  # by measure, then by way
-
-
-@dataclass(slots=True)
-class Results:
-    """What came out."""
-
-    rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    gateway_rate: float = 0.0  # requests/s of the slowest round
-    peak_mib: float = 0.0
-
-    @property
-    def complete(self) -> bool:
-        return any(row.gateway is not None and row.nginx is not None for row in self.rows)
-
-    def add(
-        self, numbers: Numbers, measure: str, question: str, unit: str, goal: str = "", *, compare: bool = True
-    ) -> None:
-        by_way = numbers.get(measure, {})
-        nginx, gateway = (Spread.of(by_way.get(name, [])) for name in ("nginx", "gateway"))
-        self.rows.append(Row(question, unit, nginx, gateway, goal, compare))
+from benchmarks.programs import Stage, Way, gateway_command, quiet_environ
+from benchmarks.results import Results, rounds
+from benchmarks.scaling import scaling
 
 
 def ask_all(stage: Stage, settings: Settings, results: Results) -> None:
@@ -47,27 +20,8 @@ def ask_all(stage: Stage, settings: Settings, results: Results) -> None:
     stream_cost(stage, settings, results)
     latency(stage, settings, results)
     memory(stage, settings, results, idle)
+    scaling(stage, settings, results)
     start_up(stage, results)
-
-
-def rounds(settings: Settings, ways: list[Way], results: Results, ask: Callable[[Way], dict[str, float]]) -> Numbers:
-    """Ask every way in turn, several times over. A way that fails once is not asked again, and has no number."""
-    numbers: Numbers = {}
-    failed: set[str] = set()
-    for _ in range(settings.rounds):
-        for way in ways:
-            if way.name in failed:
-                continue
-            try:
-                for measure, value in ask(way).items():
-                    numbers.setdefault(measure, {}).setdefault(way.name, []).append(value)
-            except (Missing, OSError) as problem:
-                failed.add(way.name)
-                results.notes.append(f"{way.name}: {problem}")
-    for by_way in numbers.values():
-        for name in failed:
-            by_way.pop(name, None)
-    return numbers
 
 
 def throughput(
@@ -100,7 +54,7 @@ def stream_cost(stage: Stage, settings: Settings, results: Results) -> None:
 
 def latency(stage: Stage, settings: Settings, results: Results) -> None:
     """What each proxy adds to the straight way, at half of what the gateway can do."""
-    rate = min(settings.most_rate, results.gateway_rate / 2) or 100.0
+    rate = settings.easy_rate(results.gateway_rate)
     events = bodies.stream(1, 0)
     kinds = (("whole answer", bodies.chat("whole"), False, rate), ("first content", events, True, rate / 2))
     for title, body, streamed, speed in kinds:
@@ -137,7 +91,7 @@ def memory(stage: Stage, settings: Settings, results: Results, idle: dict[str, f
     looks = ((idle, "idle", "<= 80 MiB"), (peak, "at peak", ""), (after, f"{settings.settle_seconds:.0f} s after", ""))
     for look, when, goal in looks:
         by_way = {name: [value] for name, value in look.items()}
-        results.add({"pss": by_way}, "pss", f"memory (PSS) {when}", "MiB", goal)
+        results.add({"pss": by_way}, "pss", f"memory (PSS, all processes) {when}", "MiB", goal)
 
 
 def start_up(stage: Stage, results: Results) -> None:
@@ -150,7 +104,7 @@ def start_up(stage: Stage, results: Results) -> None:
             break
         took.append(time.perf_counter() - began)
     results.rows.append(Row("llm-gateway version", "s", None, Spread.of(took), "<= 0.3 s"))
-    results.rows.append(Row("listening after start", "s", None, Spread.of(_starts(stage)), "<= 1.5 s"))
+    results.rows.append(Row("first answer after start", "s", None, Spread.of(_starts(stage)), "<= 1.5 s"))
 
 
 def _starts(stage: Stage) -> list[float]:
@@ -159,33 +113,10 @@ def _starts(stage: Stage) -> list[float]:
     took = []
     for turn in range(3):
         began = time.perf_counter()
-        process, _ = stage.start_gateway(f"start-{turn}", stage.folder / "gateway.yaml")
+        way = stage.gateway_with(f"start-{turn}", 1, stage.cores.proxy)
         took.append(time.perf_counter() - began)
-        stop(process)
+        stage.leave(way)
     return took
-
-
-def micro_benchmarks(notes: list[str]) -> list[Row]:
-    """The pytest-benchmark files in micro/: medians, in microseconds."""
-    if not any(MICRO.glob("test_*.py")):
-        return []
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "micro.json"
-        command = [sys.executable, "-m", "pytest", str(MICRO), "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
-        done = subprocess.run(
-            [*command, "--benchmark-only", f"--benchmark-json={report}"], check=False, capture_output=True, text=True
-        )
-        if done.returncode or not report.exists():
-            notes.append(f"micro-benchmarks failed: {done.stdout.strip()[-400:]}")
-            return []
-        found = json.loads(report.read_text())["benchmarks"]
-    ours = [each for each in found if "python" not in each["name"]]  # the twins are oracles, not the product
-    return [micro_row(each["name"], each["stats"]) for each in ours]
-
-
-def micro_row(name: str, stats: dict[str, float]) -> Row:
-    low, middle, high = (stats[part] * 1e6 for part in ("q1", "median", "q3"))
-    return Row(name.removeprefix("test_").replace("_", " "), "us", None, Spread(middle, low, high, (low, middle, high)))
 
 
 def _memory(stage: Stage) -> dict[str, float]:

@@ -71,7 +71,7 @@ def yardstick(folder: Path, ports: tuple[int, int], upstreams: tuple[int, int]) 
     return frame(whole + stream, str(folder / "access.log"))
 
 
-def gateway(folder: Path, whole: int, stream: int) -> str:
+def gateway(access_log: Path, upstreams: tuple[int, int], workers: int) -> str:
     """JSON is YAML, and needs no care with quoting."""
 
     def provider(port: int, model: str) -> dict[str, object]:
@@ -85,12 +85,13 @@ def gateway(folder: Path, whole: int, stream: int) -> str:
     def route(name: str) -> dict[str, object]:
         return {"targets": [{"provider": name, "model": name}]}
 
+    names = ("whole", "stream")
     return json.dumps(
         {
-            "server": {"listen": "127.0.0.1:0"},
-            "logging": {"access_log": str(folder / "gateway-access.log")},
-            "providers": {"whole": provider(whole, "whole"), "stream": provider(stream, "stream")},
-            "models": {"whole": route("whole"), "stream": route("stream")},
+            "server": {"listen": "127.0.0.1:0", "workers": workers},
+            "logging": {"access_log": str(access_log)},
+            "providers": {name: provider(port, name) for name, port in zip(names, upstreams, strict=True)},
+            "models": {name: route(name) for name in names},
         },
         indent=2,
     )

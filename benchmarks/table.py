@@ -1,12 +1,12 @@
-"""The table on the terminal."""
+"""The tables on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measures import Row, Spread
+from benchmarks.measures import Operation, Row, Spread
+from benchmarks.scaling import ONE, TWO
 
-HEAD = ("", "unit", "nginx", "gateway", "gateway / nginx", "goal")
 ABSENT = "-"
 
 
@@ -30,14 +30,40 @@ def spread(value: Spread | None) -> str:
     return f"{number(value.median)} ({number(value.least)}..{number(value.most)})"
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def optional(value: float | None) -> str:
+    return ABSENT if value is None else number(value)
+
+
+def against_nginx(rows: Sequence[Row]) -> str:
+    return drawn(("", "unit", "nginx", "gateway", "gateway / nginx", "goal"), [compared(row) for row in rows])
+
+
+def from_one_to_two(rows: Sequence[Row]) -> str:
+    return drawn(("scaling", "unit", ONE, TWO, "2 / 1", "goal"), [compared(row) for row in rows])
+
+
+def compared(row: Row) -> tuple[str, ...]:
     ratio = ABSENT if row.ratio is None else f"{row.ratio:.3f}"
-    return row.question, row.unit, spread(row.nginx), spread(row.gateway), ratio, row.goal
+    return row.question, row.unit, spread(row.base), spread(row.ours), ratio, row.goal
 
 
-def render(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    lines = [HEAD, *(cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    drawn.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(["", *drawn, "", *(f"note: {note}" for note in notes)])
+def operations(found: Sequence[Operation]) -> str:
+    """In nanoseconds; the goal is for one process alone."""
+    head = ("compiled core", "ns", "x empty call", "goal", "ns, two processes", "ns in Python", "Python / compiled")
+    return drawn(head, [operation(each) for each in found])
+
+
+def operation(each: Operation) -> tuple[str, ...]:
+    faster = each.twin / each.alone if each.twin is not None and each.alone > 0 else None
+    multiple, together, twin = optional(each.multiple), optional(each.together), optional(each.twin)
+    return each.name, number(each.alone), multiple, each.goal, together, twin, optional(faster)
+
+
+def drawn(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they must be; nothing at all for no rows."""
+    if not rows:
+        return ""
+    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(["", *(line.rstrip() for line in padded), ""])

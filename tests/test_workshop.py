@@ -78,8 +78,16 @@ def test_the_image_copies_what_the_package_is_made_of() -> None:
     assert set(needed) <= copied
 
 
+def test_the_package_has_all_that_the_compiled_core_is_made_of() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = {Path(mask).suffix for mask in settings["package-data"]["gateway._fast"]} | {".py", ".pyx"}
+    made = {".so", ".c", ".html"}
+    found = {path.suffix for path in (ROOT / "gateway/_fast").iterdir() if path.is_file()} - made
+    assert found <= shipped | {".md"}
+
+
 def test_the_image_listens_to_the_outside_where_its_health_check_looks() -> None:
-    assert wiring.load([ROOT / "config/container.yaml"]).server.listen == "0.0.0.0:8080"
+    assert wiring.load([ROOT / "config/container.yaml"]).server.listen == ("0.0.0.0:8080",)
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "http://127.0.0.1:8080/health/live" in dockerfile
     assert re.search(r"^USER (?!0|root)", dockerfile, re.MULTILINE)
@@ -128,6 +136,25 @@ def test_a_failing_part_shows_everything_and_the_lane_goes_on(capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "why\nbad: FAILED" in said
     assert "gone: FAILED" in said
+
+
+LEAVES_SOMEBODY = """
+import os, sys, time
+print("said", flush=True)
+if os.fork() == 0:
+    time.sleep(20)
+print("last", end="", flush=True)
+"""
+
+
+def test_what_a_command_leaves_behind_holds_nothing_up() -> None:
+    command = [sys.executable, "-c", LEAVES_SOMEBODY]
+    part = Part("leaves", command)
+    part.run()
+    assert (part.code, part.output) == (0, "said\nlast")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert list(suite.lines(process)) == ["said\n", "last"]
+    assert part.seconds < 15
 
 
 def test_lanes_that_pass_give_zero() -> None:

@@ -13,13 +13,13 @@ from workshop.environment import PYTHON, compile_core
 from workshop.parts import Part
 
 COPIED = ("gateway", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-MADE = ("__pycache__", "node_modules", "*.so", "*.c")
+MADE = ("__pycache__", "node_modules", "*.so")
 COVERAGE = """
 [run]
 plugins = Cython.Coverage
 source = gateway/_fast
 omit = *.pxd
-patch = subprocess, _exit
+patch = subprocess, _exit, fork
 parallel = true
 data_file = .coverage
 
@@ -36,7 +36,10 @@ def trace_parts() -> list[Part]:
     return [
         Part("trace build", lambda: copy(tree, "trace")),
         Part(
-            "trace tests", [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST, "-n", "2"], ours(tree), tree
+            "trace tests",
+            [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST, "-n", "2"],
+            ours(tree, "trace"),
+            tree,
         ),
         Part("trace combine", [*coverage, "combine", "--rcfile=trace.ini", "-q"], directory=tree),
         Part("trace report", [*coverage, "report", "--rcfile=trace.ini"], directory=tree, quote="gateway/_fast/"),
@@ -46,7 +49,7 @@ def trace_parts() -> list[Part]:
 def sanitize_parts() -> list[Part]:
     tree = Path("build/sanitize")
     environ = {
-        **ours(tree),
+        **ours(tree, "sanitize"),
         "LD_PRELOAD": f"{_library('libasan.so')} {_library('libubsan.so')}",
         "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",  # the interpreter itself keeps memory to its end
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -61,9 +64,9 @@ def sanitize_parts() -> list[Part]:
 FAST = ("tests/_fast", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
 
 
-def ours(tree: Path) -> dict[str, str]:
-    """Scripts that the tests start must import this tree's modules, too."""
-    return {"PYTHONPATH": str(tree.absolute())}
+def ours(tree: Path, kind: str) -> dict[str, str]:
+    """Scripts that the tests start must import this tree's modules, too; and tests may ask how slow a build this is."""
+    return {"PYTHONPATH": str(tree.absolute()), "GATEWAY_BUILD": kind}
 
 
 def copy(tree: Path, kind: str) -> None:

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -34,14 +35,38 @@ def _venv() -> bool:
     return importlib.util.find_spec("ensurepip") is not None and importlib.util.find_spec("venv") is not None
 
 
+COMPILER = os.environ.get("CC", "gcc").split()[0]
 BUILD_NEEDS: Needs = {
     "python3-venv": _venv,
     "python3-dev": _headers,
-    "gcc": program(os.environ.get("CC", "gcc").split()[0]),
+    "gcc": program(COMPILER),
     "make": program("make"),
 }
-TEST_NEEDS: Needs = {"nginx": program("nginx"), "nodejs": program("node"), "npm": program("npm")}
+TEST_NEEDS: Needs = {
+    "nginx": program("nginx"),
+    "wrk": program("wrk"),
+    "nodejs": program("node"),
+    "npm": program("npm"),
+}
 BENCH_NEEDS: Needs = {"nginx": program("nginx"), "wrk": program("wrk")}
+
+
+def sanitizers() -> Needs:
+    """The libraries of -fsanitize, in the package of this compiler's version."""
+    version = _asked("-dumpversion").partition(".")[0] or "12"
+    libraries = [f"lib{name}.so" for name in ("asan", "ubsan", "tsan")]
+    return {
+        f"libgcc-{version}-dev": lambda: all(Path(_asked(f"-print-file-name={name}")).exists() for name in libraries)
+    }
+
+
+def _asked(option: str) -> str:
+    """What gcc answers: of a library that it has a path, of another one only the name."""
+    try:
+        done = subprocess.run([COMPILER, option], check=False, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip()
 
 
 def missing(needs: Needs) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,18 +46,18 @@ class Part:
         if callable(self.command):
             self.command()
             return 0, ""
-        done = subprocess.run(
-            self.command,
-            check=False,
-            env={**os.environ, **self.environ},
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        return done.returncode, done.stdout
+        with tempfile.TemporaryFile() as said:  # a pipe would stay open as long as anybody whom the command left behind
+            done = subprocess.run(
+                self.command,
+                check=False,
+                env={**os.environ, **self.environ},
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
+            said.seek(0)
+            return done.returncode, said.read().decode(errors="replace")
 
     def show(self) -> int:
         """Run it on this terminal."""

@@ -8,10 +8,11 @@ coverage and the times by part have been printed: it is the last line of the run
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from workshop import checks, core, environment, machine
@@ -71,11 +72,29 @@ def run_tests() -> tuple[Part, str]:
     part = Part("tests", command, {"COVERAGE_FILE": str(DATA)})
     began = time.monotonic()
     environ = {**os.environ, **part.environ}
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as pytest:
-        assert pytest.stdout is not None
-        closing = all_but_last(pytest.stdout)
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as pytest:
+        closing = all_but_last(lines(pytest))
     part.code, part.seconds = pytest.returncode, time.monotonic() - began
     return part, closing
+
+
+def lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """What it says, until it has ended: whom it left behind may hold the pipe open for ever."""
+    assert process.stdout is not None
+    pipe, unfinished = process.stdout.fileno(), b""
+    while True:
+        ended = process.poll() is not None
+        if not select.select([pipe], [], [], 0 if ended else 0.2)[0]:
+            if ended:
+                break
+            continue
+        data = os.read(pipe, 65536)
+        if not data:
+            break
+        *whole, unfinished = (unfinished + data).split(b"\n")
+        yield from (line.decode(errors="replace") + "\n" for line in whole)
+    if unfinished:
+        yield unfinished.decode(errors="replace")
 
 
 def all_but_last(lines: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from workshop import checks, core, environment, machine, suite
+from workshop import checks, core, environment, machine, steps, suite
 from workshop.parts import Part, Trouble, run_lanes
 
 VENV = environment.VENV
@@ -36,6 +36,7 @@ def check() -> int:
 
 
 def soak() -> int:
+    machine.offer(machine.TEST_NEEDS)
     environment.ready(tests=True)
     return Part("soak", [str(VENV / "bin/python"), "-m", "pytest", "-m", "soak", "-rfEs"]).show()
 
@@ -58,8 +59,9 @@ def trace() -> int:
 
 
 def sanitize() -> int:
+    machine.offer(machine.sanitizers())
     environment.ready(tests=True)
-    return run_lanes([core.sanitize_parts()])
+    return run_lanes([core.sanitize_parts(), *steps.lanes()])
 
 
 def lock() -> int:
