@@ -5,6 +5,8 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
 
     __main__.py       the command line
     wiring.py         configuration -> snapshot; the only file that knows every drawer
+    building.py       extensions made from their settings, or every reason why not
+    carry_over.py     what of one snapshot goes on in the next, and what is closed
     explanation.py    a snapshot in words
     pipeline.py       THE PATH OF A REQUEST, top to bottom
     relay.py          a provider's stream on its way to the client
@@ -17,7 +19,10 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
     errors.py         every error: whose fault, where to try again, how it reads as HTTP
     catalog.py        names -> implementations, third parties' included
     snapshot.py       a wired configuration, and what outlives it
+    client_address.py a client's address as the key of a limit
     deadlines.py      clocks as numbers, served by one timer wheel
+    roster.py         every worker of this machine, in shared memory
+    lease.py          what only one worker at a time may do
 
     server/           processes, listeners, lanes: connections -> exchanges
     endpoints/        what clients may call
@@ -34,7 +39,8 @@ Imports go down only:
 
     __main__, server, explanation -> wiring -> (endpoints | policies | routing | providers | upstream)
     -> pipeline -> (whole, relay, settlement) -> (dialects | telemetry)
-    -> (contracts, exchange, snapshot, conversation, errors, catalog, config, deadlines) -> _fast
+    -> (building, carry_over, contracts, exchange, snapshot, conversation, errors, catalog, config, deadlines, roster,
+    lease, client_address) -> _fast
 
 The drawers do not import each other; the pipeline meets what is in them through `contracts` alone. A new
 provider, strategy, policy, dialect or endpoint is one small file and one line in its drawer's `__init__`.

@@ -1,13 +1,16 @@
 """The command line: ``llm-gateway run | check | explain | schema | version``.
 
-Nothing heavy is imported before the command is known. Exit codes: 0 done, 1 the configuration is wrong or
-the address is taken, 2 the command line is wrong. What is asked for goes to stdout, what is wrong to stderr.
+Nothing heavy is imported before the command is known. Exit codes: 0 done, 1 the configuration is wrong, the address
+is taken, another instance holds the pid file or no worker comes up, 2 the command line is wrong. What is asked for
+goes to stdout, what is wrong to stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +18,18 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.config import Config
+    from gateway.server.verdict import Approved
     from gateway.snapshot import Snapshot
 
 DEFAULTS = (  # in a checkout, and where a wheel puts it
     Path(__file__).parent.parent / "config" / "default.yaml",
     Path(sys.prefix) / "share" / "llm-gateway" / "default.yaml",
 )
+
+MOST_WORKERS = 254  # as in `server.workers`
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,24 +49,22 @@ def run(chosen: argparse.Namespace) -> int:
     if not files:
         print("llm-gateway: no configuration; name one with --config FILE or in $GATEWAY_CONFIG", file=sys.stderr)
         return 1
-    config = _load(files)
-    if config is None:
-        return 1
-    for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    from gateway.server.worker import run as serve
-    from gateway.wiring import CannotWire
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the supervisor hears it: the configuration is read anyway
+
+    from gateway.server.supervisor import CannotStart
+    from gateway.server.supervisor import run as serve
 
     try:
-        serve(config, port_file=chosen.port_file, announce=lambda where: _welcome(config, where))
-    except CannotWire as problem:
+        return serve(
+            files,
+            announce=_welcome,
+            workers=chosen.workers,
+            port_file=chosen.port_file,
+            pid_file=chosen.pid_file,
+        )
+    except CannotStart as problem:
         print(problem, file=sys.stderr)
         return 1
-    except OSError as problem:
-        failed = f"write {problem.filename}" if problem.filename else f"serve on {config.server.listen}"
-        print(f"llm-gateway: cannot {failed}: {problem.strerror or problem}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def check(chosen: argparse.Namespace) -> int:
@@ -125,12 +131,13 @@ def _load(files: list[Path]) -> Config | None:
 
 def _wire(config: Config) -> Snapshot | None:
     """The wired configuration, or None after it was said what cannot be wired."""
+    from gateway.config import render_problems
     from gateway.wiring import CannotWire, wire
 
     try:
         return wire(config)
-    except CannotWire as problem:
-        print(problem, file=sys.stderr)
+    except CannotWire as wrong:
+        print(render_problems(wrong), end="", file=sys.stderr)
         return None
 
 
@@ -140,24 +147,44 @@ def _default_files() -> list[Path]:
     return [Path(named)] if named else [file for file in DEFAULTS if file.exists()][:1]
 
 
-def _welcome(config: Config, where: str) -> None:
+def _welcome(approved: Approved, where: Sequence[str]) -> None:
     """What is running, and something to paste."""
-    where = where.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
-    models = [*config.models, *(model for options in config.providers.values() for model in options.models)]
-    print(f"llm-gateway {__version__} on http://{where}  (lane {config.server.lane}, process {os.getpid()})")
-    print(f"models: {', '.join(dict.fromkeys(models)) or 'none'}")
-    if models:
-        print(f"try: curl -N http://{where}/v1/chat/completions -d {_example(models[0])}")
+    for warning in approved.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    settings, urls = approved.settings, [_url(each) for each in where]
+    told = f"lane {settings.lane}, workers {settings.workers}, process {os.getpid()}"
+    print(f"llm-gateway {__version__} on {', '.join(urls)}  ({told})")
+    print(f"models: {', '.join(approved.models) or 'none'}")
+    if approved.models:
+        print(f"try: curl -N {_called(urls[0])}/v1/chat/completions -d {_example(approved.models[0])}")
     sys.stdout.flush()
+
+
+def _url(where: str) -> str:
+    """What listens everywhere is called by the address of this machine to itself."""
+    if where.startswith("unix:"):
+        return where
+    return f"http://{where}".replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _called(url: str) -> str:
+    """An address in curl's words."""
+    path = url.removeprefix("unix:")
+    return url if path == url else f"--unix-socket {shlex.quote(path)} http://localhost"
 
 
 def _example(model: str) -> str:
     """A request for the shell; a model's name may hold quotes."""
     import json
-    import shlex
 
     message = {"role": "user", "content": "Hello, gateway"}
     return shlex.quote(json.dumps({"model": model, "stream": True, "messages": [message]}))
+
+
+def _workers(written: str) -> int:
+    if not written.isdecimal() or not 1 <= int(written) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MOST_WORKERS}, not {written!r}")
+    return int(written)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,6 +199,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="repeatable, later over earlier; or $GATEWAY_CONFIG",
     )
+    one.add_argument("--workers", type=_workers, metavar="N", help="as many processes, whatever the configuration says")
+    one.add_argument("--pid-file", type=Path, metavar="FILE", help="write the process there; a second one is refused")
     one.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there once it is known")
     one.set_defaults(command=run)
 

@@ -10,6 +10,8 @@ Here a chunk only writes a number. The rules:
   to one tick after, never before.
 * ``with wheel.guard() as deadline`` cancels the waiting task when it fires, and turns exactly that
   cancellation into `DeadlinePassed`; a cancellation by anyone else passes through as it is.
+* ``wheel.end()`` is the end of a drain: every guarded wait, now and later, runs out by the clock DRAIN, so that it
+  ends on the same ways as any other that took too long. Only CLIENT_WRITE goes on: what has been begun is said.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Clock(Enum):
     TOTAL = "total"
     CLIENT_WRITE = "client_write"  # the client takes nothing of its answer
     FINISH = "finish"  # the answer is complete, only its formal end is missing
+    DRAIN = "drain"  # the process ends
 
 
 class DeadlinePassed(Exception):
@@ -46,11 +49,12 @@ class DeadlinePassed(Exception):
 class Deadline:
     """One moment that can be moved. `fire` is called at most once, when it has passed."""
 
-    __slots__ = ("_fire", "_slot", "_wheel", "at", "clock", "latest")
+    __slots__ = ("_fire", "_guards", "_slot", "_wheel", "at", "clock", "latest")
 
-    def __init__(self, wheel: TimerWheel, fire: Callable[[], None]) -> None:
+    def __init__(self, wheel: TimerWheel, fire: Callable[[], None], *, guards: bool = False) -> None:
         self._wheel = wheel
         self._fire = fire
+        self._guards = guards
         self._slot: int | None = None
         self.at = math.inf
         self.latest = math.inf  # TOTAL: no other clock may move beyond it
@@ -61,9 +65,17 @@ class Deadline:
         at = self._wheel.now() + seconds
         if at > self.latest:
             at, clock = self.latest, Clock.TOTAL
+        if at > self._wheel.over and self._guards and clock is not Clock.CLIENT_WRITE:
+            at, clock = self._wheel.over, Clock.DRAIN
         self.at = at
         self.clock = clock
         self._wheel.place(self)
+
+    def drain(self) -> None:
+        """It runs out now, if it limits a wait that a drain ends."""
+        if self._guards and self.clock is not Clock.CLIENT_WRITE:
+            self.at, self.clock = min(self.at, self._wheel.over), Clock.DRAIN
+            self._wheel.place(self)
 
     def stop(self) -> None:
         self.at = math.inf
@@ -82,6 +94,7 @@ class TimerWheel:
     ) -> None:
         self.tick = tick
         self.now = now
+        self.over = math.inf  # when every guarded wait ends
         self._call_later = call_later or asyncio.get_running_loop().call_later
         self._slots: dict[int, set[Deadline]] = {}
         self._armed: tuple[int, asyncio.TimerHandle] | None = None
@@ -118,6 +131,12 @@ class TimerWheel:
         """A deadline that calls `fire`."""
         return Deadline(self, fire)
 
+    def end(self) -> None:
+        """All guarded waits end, those to come at once."""
+        self.over = self.now()
+        for deadline in [each for waiting in self._slots.values() for each in waiting]:
+            deadline.drain()
+
     def __len__(self) -> int:
         return sum(len(deadlines) for deadlines in self._slots.values())
 
@@ -153,7 +172,7 @@ class Guard:
     __slots__ = ("_cancelling", "_fired", "_task", "deadline")
 
     def __init__(self, wheel: TimerWheel, latest: float) -> None:
-        self.deadline = wheel.watch(self._fire)
+        self.deadline = Deadline(wheel, self._fire, guards=True)
         self.deadline.latest = latest
         self._fired = False
 

@@ -60,6 +60,7 @@ UNSUPPORTED_ENCODING = Kind(415, "invalid_request_error", "unsupported_content_e
 UNSUPPORTED_TASK = Kind(400, "invalid_request_error", "unsupported_capability", Whose.CLIENT, Retry.ELSEWHERE)
 OVERLOADED = Kind(503, "service_unavailable_error", "overloaded", Whose.PRESSURE)
 NO_TARGET = Kind(503, "service_unavailable_error", "no_healthy_providers", Whose.US)
+SHUTTING_DOWN = Kind(503, "service_unavailable_error", "shutting_down", Whose.PRESSURE)
 INTERNAL = Kind(500, "internal_error", "internal_error", Whose.US)
 CLIENT_STALLED = Kind(408, "timeout_error", "client_stalled", Whose.CLIENT)
 

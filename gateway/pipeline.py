@@ -59,6 +59,8 @@ async def steps(exchange: Exchange, runtime: Runtime, body: Body, reply: Reply) 
         await answer(exchange, runtime, reply)  # choose, send, relay; again only before the first content
     except GatewayError as error:
         exchange.error = error
+        if error.kind is errors.SHUTTING_DOWN:
+            exchange.ended_by = "drain"
         await refuse(exchange, runtime, error, reply)
     except Exception as problem:
         if isinstance(problem, ConnectionError) and reply.gone:

@@ -277,6 +277,8 @@ class Relay:
 
     def _cut(self, error: GatewayError) -> GatewayError:
         """After content, an error that nothing can repair."""
+        if error.kind is errors.SHUTTING_DOWN:  # no provider's doing
+            return error
         self._meters.cut.add()
         kind = errors.TOTAL_TIMEOUT if error.status == errors.TIMEOUT.status else errors.STREAM_CUT
         return GatewayError(kind, f"the stream was interrupted: {error.message}")
@@ -291,6 +293,8 @@ def late(clock: Clock, provider: str) -> GatewayError:
     """The error for a clock that ran out."""
     if clock is Clock.CLIENT_WRITE:
         return GatewayError(errors.CLIENT_STALLED, "the client took nothing of its answer for too long")
+    if clock is Clock.DRAIN:
+        return GatewayError(errors.SHUTTING_DOWN, "the gateway is shutting down; send the request again", retry_after=1)
     if clock is Clock.TOTAL:
         return GatewayError(errors.TOTAL_TIMEOUT, f"{provider} did not complete in time (timeouts.total)")
     if clock is Clock.QUEUE:

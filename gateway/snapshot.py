@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.contracts import Endpoint, Page, Phase, Plan, Upstream
+    from gateway.config import ProviderOptions, StrategyOptions
+    from gateway.contracts import Endpoint, Page, Phase, Plan, Provider, Timeouts, Upstream
     from gateway.deadlines import TimerWheel
+    from gateway.roster import Roster
     from gateway.telemetry.log_writer import LogWriter
     from gateway.telemetry.meters import Meters
     from gateway.telemetry.request_meters import RequestMeters
@@ -33,8 +35,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Wired:
+    """One configured provider, and the settings it was made from."""
+
+    options: ProviderOptions
+    provider: Provider
+    upstream: Upstream
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One configuration, wired."""
+    """One configuration, wired. The last three say what was made from which settings: `carry_over` compares them."""
 
     generation: int
     endpoints: Mapping[str, Endpoint]
@@ -43,6 +55,9 @@ class Snapshot:
     hooks: Mapping[Phase, Sequence[Any]]
     upstreams: Sequence[Upstream]
     limits: Limits
+    providers: Mapping[str, Wired] = field(default_factory=dict)
+    strategies: Mapping[str, StrategyOptions] = field(default_factory=dict)  # by model
+    policies: Sequence[tuple[Any, Any]] = ()  # settings and the object, in the order they are asked
 
 
 @dataclass(slots=True)
@@ -55,5 +70,8 @@ class Runtime:
     meters: RequestMeters
     access_log: LogWriter | None
     lane: str = "aiohttp"
-    draining: bool = False
+    draining: bool = False  # the gateway stops: not ready any more
+    leaving: bool = False  # this worker does: every answer asks its client to come back on another connection
     started: float = field(default_factory=time.time)
+    roster: Roster | None = None  # every worker of this machine; None where there is no supervisor
+    slot: int = 0  # this worker's place in it

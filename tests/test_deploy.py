@@ -1,11 +1,13 @@
-"""The shipped nginx file, in a real nginx: events arrive as they are sent, errors and ids pass through."""
+"""The shipped files. nginx, in a real one: events arrive as they are sent, errors and ids pass through. The unit."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +15,14 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from gateway.config import Server
+from gateway.server.supervisor import CEILING
 from tests.harness import Gateway, config_for, eventually
 
 FILE = Path(__file__).parents[1] / "deploy/nginx.conf"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+UNIT = Path(__file__).parents[1] / "deploy/llm-gateway.service"
+SYSTEMD = shutil.which("systemd-analyze")
 
 
 def free_port() -> int:
@@ -35,9 +40,27 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd is not installed")
+def test_the_unit_is_one(tmp_path: Path) -> None:
+    unit = tmp_path / "llm-gateway.service"
+    unit.write_text(UNIT.read_text().replace("/opt/llm-gateway/bin/llm-gateway", sys.executable))
+    done = subprocess.run([str(SYSTEMD), "verify", unit], capture_output=True, text=True, check=False)
+    assert [line for line in done.stderr.splitlines() if "llm-gateway.service" in line] == []
+
+
+def test_the_unit_waits_longer_than_a_drain_may_take() -> None:
+    written = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#")
+    server = Server()
+    assert int(written["TimeoutStopSec"]) >= server.drain_delay + server.drain_timeout + CEILING
+    options = set(re.findall(r"--[\w-]+", written["ExecStart"]))
+    assert options <= {"--config", "--pid-file", "--port-file", "--workers"}
+
+
 @pytest.fixture(scope="module")
 def front(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """nginx's address. Its file differs from the shipped one in the ports, and in where it may write."""
+    if NGINX is None:
+        pytest.skip("nginx is not installed")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     text = FILE.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,13 @@ from gateway import __main__ as command_line
 from gateway import __version__, catalog, errors, wiring
 from gateway.config import schema
 from gateway.errors import Kind
+from gateway.server.fleet_meters import FleetMeters
 from gateway.telemetry.access_log import NAMES
+from gateway.telemetry.memory_meters import MemoryMeters
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.process_meters import ProcessMeters
 from gateway.telemetry.request_meters import RequestMeters
-from tests.harness import Gateway
+from tests.harness import Gateway, eventually
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -127,7 +133,9 @@ def test_every_metric_is_documented_with_its_labels_and_nothing_else() -> None:
     meters = Meters()
     RequestMeters(meters)
     ProcessMeters(meters)
-    there = {family.name: [family.kind, ", ".join(family.labels)] for family in meters.families()}
+    MemoryMeters(meters)
+    FleetMeters(meters)
+    there = {family.name: [family.kind, ", ".join(family.shown_labels)] for family in meters.families()}
     written = {
         row[0].strip("`"): row[1:3]
         for row in rows(DOCS["observability.md"])
@@ -183,8 +191,44 @@ def test_what_the_readme_shows_works() -> None:
         assert said.getvalue() == "Hello\n"
 
 
+def test_operating_it_is_as_the_readme_tells(tmp_path: Path) -> None:
+    """Line by line, as at a prompt; each brings about what its comment says."""
+    (block,) = [block for block in blocks(README, "sh") if "kill -HUP" in block]
+    expected = [["workers 2"], ["reloading", "reloaded"], ["worker has died"], ["draining", "stopped"]]
+    config = yaml.safe_load((ROOT / "config/default.yaml").read_text())
+    config["server"]["listen"] = "127.0.0.1:0"
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(config))
+    environ = {**os.environ, "GATEWAY_CONFIG": str(tmp_path / "gateway.yaml")}
+    said = tmp_path / "said"
+    with said.open("w") as out:
+        shell = subprocess.Popen(["bash"], stdin=subprocess.PIPE, stdout=out, stderr=out, cwd=ROOT, env=environ)
+    assert shell.stdin is not None
+    try:
+        for line, words in zip(block.splitlines(), expected, strict=True):
+            command, _, comment = line.partition("#")
+            before = len(said.read_text())
+            shell.stdin.write(command.replace(".venv/bin/llm-gateway", f"{sys.executable} -m gateway").encode() + b"\n")
+            shell.stdin.flush()
+            for word in words:
+                assert word in comment
+                eventually(partial(has_said, word, said, before), what=f"{word} after {command}")
+        shell.communicate(b"wait $!; exit $?", 40)
+        assert shell.returncode == 0
+    finally:
+        if shell.returncode is None:
+            shell.communicate(b"kill -TERM $!; wait $!", 40)
+
+
+def has_said(word: str, said: Path, since: int) -> bool:
+    return word in said.read_text()[since:]
+
+
 def test_what_is_said_about_the_command_line_is_true() -> None:
     assert "`$GATEWAY_CONFIG`" in README
-    options = {word for action in command_line._parser()._actions for word in action.option_strings}
-    assert options == {"-h", "--help"}
-    assert "--port-file FILE" in README
+    parser = command_line._parser()
+    assert {word for action in parser._actions for word in action.option_strings} == {"-h", "--help"}
+    (commands,) = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+    options = {word for action in commands["run"]._actions for word in action.option_strings} - {"-h", "--help"}
+    assert options == {"--config", "--workers", "--pid-file", "--port-file"}
+    for option in options:
+        assert option in README + DOCS["operating.md"], option

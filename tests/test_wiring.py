@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from gateway import catalog
-from gateway.config import PolicyOptions, ProviderOptions, StrategyOptions
+from gateway import catalog, wiring
+from gateway._fast import Concurrency, LimitTable
+from gateway.config import PolicyOptions, ProviderOptions, StrategyOptions, render_problems
 from gateway.contracts import Phase, Task
 from gateway.exchange import Exchange
 from gateway.providers.echo import Echo
@@ -220,6 +222,18 @@ def test_a_policy_takes_part_in_the_phases_it_has_hooks_for_and_counts(wired: An
     wired(meters, policies=[{"type": HERE + "Admit"}])  # a later generation counts on
 
 
+def test_overload_is_given_the_machines_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's own, else those in the arena of the meters."""
+    (tmp_path / "gateway.yaml").write_text("server: {max_in_flight: 7, max_buffered: 1KiB}\n")
+    config = load([tmp_path / "gateway.yaml"], environ={})
+    monkeypatch.setattr(wiring, "Overload", lambda **settings: SimpleNamespace(**settings))
+    bounds, meters = {"max_in_flight": 7, "max_buffered": 1024}, Meters()
+    table = LimitTable(meters.arena)
+    own = vars(wire(config, meters=meters).policies[0][1])["limits"]
+    assert own.slot(Concurrency("c", limit=1), "k").key == table.slot(Concurrency("c", limit=1), "k").key
+    assert vars(wire(config, limits=table).policies[0][1]) == {**bounds, "limits": table}
+
+
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
@@ -275,6 +289,32 @@ def test_what_cannot_be_wired_is_named_and_keeps_its_secrets(sections: dict[str,
     with pytest.raises(CannotWire, match=said) as caught:
         wired(**sections)
     assert "canary" not in str(caught.value)
+
+
+def test_every_problem_is_found_in_one_go_at_its_place(wired: Any, tmp_path: Path) -> None:
+    """A strategy that many models share is one problem; a model is looked at even if its provider does not work."""
+    with pytest.raises(CannotWire) as caught:
+        wired(
+            providers={"p": {"type": HERE + "Failing", "models": {"x": {}, "y": {}}}},
+            models={"z": {"targets": [{"provider": "p", "model": "x"}], "strategy": HERE + "AsyncChoose"}},
+            policies=[{"type": HERE + "NoFunction"}, {"type": HERE + "Misspelt"}],
+            routing={"default_strategy": HERE + "Undecided"},
+        )
+    assert [
+        str(problem).removeprefix(f"{tmp_path}/gateway.yaml:").partition(";")[0] for problem in caught.value.problems
+    ] == [
+        "2:3: providers.p: cannot be built: ValueError in " + __file__ + f", line {line_of('sk-canary in')}",
+        "14:3: policies[0]: NoFunction.settle must be a plain function, without async",
+        "15:3: policies[1]: Misspelt has no on_head or admit or on_attempt or settle",
+        "17:21: routing.default_strategy: Undecided has no choose",
+        "8:3: models.z.strategy: AsyncChoose.choose must be a plain function, without async",
+    ]
+    assert render_problems(caught.value).endswith("5 problems\n")
+
+
+def line_of(text: str) -> int:
+    lines = Path(__file__).read_text().splitlines()
+    return 1 + next(number for number, line in enumerate(lines) if text in line)
 
 
 def test_importing_the_wiring_fills_the_catalogs() -> None:

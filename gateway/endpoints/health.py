@@ -1,6 +1,14 @@
-"""Health: ``live`` means the process answers, ``ready`` that it wants traffic."""
+"""Health: ``live`` means the process answers, ``ready`` that it wants traffic.
+
+Whichever worker answers speaks for itself (``worker``, ``generation``) and shows all of them, as the roster in shared
+memory has them. While a reload is under way their generations differ.
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -23,6 +31,8 @@ class Health:
             "lane": runtime.lane,
             "generation": runtime.snapshot.generation,
             "models": len(runtime.snapshot.plans),
+            "worker": runtime.slot,
+            "workers": list(_workers(runtime)),
         }
         return PageAnswer(503 if runtime.draining else 200, orjson.dumps(state))
 
@@ -45,6 +55,18 @@ class Ready:
 
     async def show(self, runtime: Runtime, rest: str) -> PageAnswer:
         return PageAnswer(503 if runtime.draining else 200, orjson.dumps({"status": _status(runtime)}))
+
+
+def _workers(runtime: Runtime) -> Iterator[dict[str, Any]]:
+    now = time.monotonic_ns()
+    for row in runtime.roster.rows() if runtime.roster is not None else ():
+        yield {
+            "worker": row.slot,
+            "pid": row.pid,
+            "state": row.state.name.lower(),
+            "generation": row.generation,
+            "uptime_seconds": round(max(0, now - row.started) / 1e9, 3),
+        }
 
 
 def _status(runtime: Runtime) -> str:

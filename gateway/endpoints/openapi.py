@@ -39,11 +39,35 @@ _MODELS = {
     "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
 }
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "draining"]}}}
+_WORKER = {
+    "type": "object",
+    "required": ["worker", "pid", "state", "generation", "uptime_seconds"],
+    "properties": {
+        "worker": {"type": "integer", "minimum": 1},
+        "pid": {"type": "integer", "minimum": 1},
+        "state": {"enum": ["starting", "ready", "retiring", "draining"]},
+        "generation": {"type": "integer", "minimum": 0},
+        "uptime_seconds": {"type": "number", "minimum": 0},
+    },
+}
+_HEALTH = {
+    "type": "object",
+    "required": ["status", "version", "lane", "generation", "models", "worker", "workers"],
+    "properties": {
+        "status": {"enum": ["ok", "draining"]},
+        "version": {"type": "string"},
+        "lane": {"type": "string"},
+        "generation": {"type": "integer", "minimum": 1},
+        "models": {"type": "integer", "minimum": 0},
+        "worker": {"type": "integer", "minimum": 0},
+        "workers": {"type": "array", "items": _WORKER},
+    },
+}
 _PAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # path: what it is, its 200, further statuses
     "/v1/models": ("The models that may be asked for", _MODELS, {}),
     "/v1/models/{id}": ("One of them", _MODEL, {"404": _ERROR_OBJECT}),
-    "/health": ("State at a glance", _STATUS, {"503": _STATUS}),
+    "/health": ("State at a glance", _HEALTH, {"503": _HEALTH}),
     "/health/live": ("Does the process answer?", _STATUS, {}),
     "/live": ("Does the process answer?", _STATUS, {}),
     "/health/ready": ("Does it want traffic?", _STATUS, {"503": _STATUS}),

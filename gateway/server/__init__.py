@@ -1,1 +1,18 @@
-"""The process: listener, worker, and the lanes that turn connections into exchanges."""
+"""The processes: the supervisor and its workers, and the lane that turns connections into exchanges.
+
+supervisor     one loop over signals, channels and the checker; who it is made of:
+  reloads        configurations, from the first to the newest: checked, then brought about as a whole or refused
+  checker        a short-lived process that checks one; examination, verdict, settings: what it does, says, and of what
+  crew           the workers as processes; children: forking them
+  fleet          which workers there are and what is to be done about them; ownership: who accepts on which socket
+  watch          which of them are silent
+  listeners      the listening sockets
+  channel        what supervisor and worker say to each other
+  signals, own_log, fleet_meters, readiness, pid_file, title, processors   one small thing each
+worker         one event loop; what it is made of:
+  doors          the sockets it accepts on
+  departure      how it leaves: retire, drain, stop
+  generations    which configurations its exchanges still use
+  worker_logs    its logs
+  application    requests become exchanges and pages; aiohttp_lane, protocol, decoding: over aiohttp's server
+"""

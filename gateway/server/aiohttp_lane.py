@@ -20,6 +20,7 @@ from aiohttp import web
 from gateway import errors
 from gateway.deadlines import Clock, DeadlinePassed, TimerWheel
 from gateway.errors import GatewayError
+from gateway.relay import late
 from gateway.server.decoding import ENCODINGS, Decoder
 
 SERVER = "llm-gateway"
@@ -58,6 +59,8 @@ class AiohttpBody:
                 return await self._collect(Decoder(encoding), limit)
         except DeadlinePassed as passed:
             self._late = True
+            if passed.clock is Clock.DRAIN:
+                raise late(passed.clock, "") from passed
             raise GatewayError(errors.BODY_TIMEOUT, "the body did not arrive in time (server.body_timeout)") from passed
         except (aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError) as problem:
             self._late = True

@@ -20,6 +20,8 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.pipeline import handle
 from gateway.server.aiohttp_lane import AiohttpBody, AiohttpReply
+from gateway.server.generations import Generations
+from gateway.server.protocol import Connection
 from gateway.snapshot import Runtime
 from gateway.telemetry.access_log import AccessRecord, access_line
 from gateway.telemetry.request_id import correlation_id, request_id
@@ -32,15 +34,25 @@ log = logging.getLogger("gateway")
 class Application:
     """Answers aiohttp's requests."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, generations: Generations) -> None:
         self._runtime = runtime
+        self._generations = generations
         self._running: dict[asyncio.Task[None] | None, tuple[Exchange, AiohttpReply]] = {}
         self._look = runtime.wheel.watch(self._look_for_leavers)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begins()
+        try:
+            return await self._answer(request)
+        finally:
+            connection.ends()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         runtime = self._runtime
         body = AiohttpBody(request, runtime.wheel, runtime.snapshot.limits.body_timeout)
-        reply = AiohttpReply(request, body, closing=runtime.draining)
+        reply = AiohttpReply(request, body, closing=runtime.leaving)
         endpoint = runtime.snapshot.endpoints.get(_path(request))
         if endpoint is None or request.method != "POST":
             await self._page(request, reply)
@@ -61,6 +73,11 @@ class Application:
         await body.read_away()
         return reply.response
 
+    @property
+    def active(self) -> int:
+        """How many exchanges run."""
+        return len(self._running)
+
     async def cut(self, patience: float) -> int:
         """End what still runs, as the drain's doing and not the client's; gives how many that were."""
         running = {task: exchange for task, (exchange, _) in self._running.items() if task is not None}
@@ -76,10 +93,12 @@ class Application:
         if not self._running:
             self._look.set(Clock.IDLE, LOOK_AFTER)
         self._running[task] = exchange, reply
+        self._generations.began(exchange.snapshot.generation)
         try:
             await handle(exchange, self._runtime, body, reply)
         finally:
             del self._running[task]
+            self._generations.ended(exchange.snapshot.generation)
 
     def _look_for_leavers(self) -> None:
         """Cut them: aiohttp then cancels their task, as for everybody who leaves."""

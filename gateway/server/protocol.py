@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,21 @@ log = logging.getLogger("gateway")
 
 
 class Connection(web.RequestHandler):
-    """One client's connection."""
+    """One client's connection, and whether anything goes on there: what a drain must know."""
+
+    __slots__ = ("asked", "busy", "since")
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.asked = self.busy = False  # a request has come; one is being answered
+        self.since = time.monotonic()  # when it became idle
+
+    def begins(self) -> None:
+        self.asked = self.busy = True
+
+    def ends(self) -> None:
+        self.busy = False
+        self.since = time.monotonic()
 
     def handle_error(
         self,
@@ -60,6 +75,18 @@ class HttpServer(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+    def change(self, **options: Any) -> None:
+        """For connections made from now on."""
+        self._options |= options
+
+    def close_idle(self, served: float, fresh: float) -> None:
+        """Close those on which nothing has gone on for so many seconds; `fresh`: those that never asked anything."""
+        now = time.monotonic()
+        for connection in self.connections:
+            assert isinstance(connection, Connection)
+            if not connection.busy and now - connection.since >= (served if connection.asked else fresh):
+                connection.force_close()
 
 
 def _reason(problem: HttpProcessingError) -> str:

@@ -1,9 +1,12 @@
-"""One worker: the event loop, the listener, the signals, the drain.
+"""One worker: an event loop, the lane, the control channel to the supervisor.
 
-SIGTERM, SIGINT and SIGQUIT drain: readiness turns 503 at once, after `drain_delay` nothing new is
-accepted, running answers have `drain_timeout` to finish, what is left is cut. The same signal again stops
-now. SIGUSR1 reopens the log files. A changed configuration takes a restart in this version, and SIGHUP
-says so in the log instead of ending the process.
+It begins with the configuration that was approved, taken over from the supervisor's memory by the fork; later ones
+come over the channel. It reads no file of the configuration. One that cannot be adopted is reported, and what runs
+goes on as it is: the supervisor puts another worker in its place.
+
+A SIGTERM of its own asks the supervisor for a replacement, new before old; a second one, or the end of the channel,
+which is the supervisor's end, drains. Whoever stops the whole gateway by a signal to each of its processes gets what
+the supervisor says, too: it hears the same signal.
 """
 
 from __future__ import annotations
@@ -11,131 +14,270 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import pickle
 import signal
-import socket
-from collections.abc import Callable
-from pathlib import Path
+import time
+from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 from aiohttp import web
 
 from gateway import __version__
+from gateway._fast import Arena, LimitTable
+from gateway.carry_over import Leftovers, close, gone
 from gateway.config import Config
 from gateway.deadlines import TimerWheel
+from gateway.roster import Roster, State
 from gateway.server.application import Application
-from gateway.server.listener import address_of, open_listener
+from gateway.server.channel import (
+    Accept,
+    Adopt,
+    Adopted,
+    Channel,
+    Drain,
+    Drained,
+    Failed,
+    Finish,
+    Leaving,
+    Message,
+    Ready,
+    Release,
+    Reopen,
+    Retire,
+    Stop,
+)
+from gateway.server.children import BROKEN
+from gateway.server.departure import CUT, Departure, Mode
+from gateway.server.doors import Doors
+from gateway.server.fleet_meters import generation_shown
+from gateway.server.generations import Generations
 from gateway.server.protocol import HttpServer
-from gateway.snapshot import Runtime, Snapshot
-from gateway.telemetry import application_log
-from gateway.telemetry.log_writer import LogWriter
+from gateway.server.title import set_title
+from gateway.server.watch import beat_interval
+from gateway.server.worker_logs import WorkerLogs
+from gateway.snapshot import Runtime
+from gateway.telemetry.limit_meters import LimitMeters
+from gateway.telemetry.memory_meters import MemoryMeters
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.process_meters import ProcessMeters
 from gateway.telemetry.request_meters import RequestMeters
-from gateway.wiring import wire
+from gateway.wiring import CannotWire, wire
 
-BACKLOG = 4096  # given twice: uvloop listens again, with a default of its own
-CUT = 5.0  # seconds for what is cut to close its connections and write its log lines
 FULL_LINE = 16 << 10  # bytes of a request line or a header
+NOT_UP = 3  # the exit status of a worker that could not begin
+STATES = {Mode.RETIRING: State.RETIRING, Mode.DRAINING: State.DRAINING, Mode.STOPPING: State.DRAINING}
 
 log = logging.getLogger("gateway")
 
 
-def run(config: Config, *, port_file: Path | None, announce: Callable[[str], None]) -> None:
-    """Serve until told to stop. Raises OSError when the address cannot be listened on."""
-    listener = open_listener(*config.server.address, backlog=BACKLOG)
-    where = address_of(listener)
-    if port_file is not None:
-        port_file.write_text(f"{listener.getsockname()[1]}\n")
-    uvloop.run(Worker(config, listener).serve(lambda: announce(where)))
+def run(slot: int, adopt: Adopt, channel: Channel, arena: Arena) -> int:
+    """Be this worker; gives its exit status."""
+    set_title(f"worker {slot}")
+    arena.join(slot)
+    worker = Worker(slot, channel, arena)
+    try:
+        return uvloop.run(worker.serve(adopt))
+    except Exception:
+        log.exception("the worker has failed", extra={"worker": slot})
+        return BROKEN
+    finally:
+        worker.logs.close()
 
 
 class Worker:
     """What runs in one process."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
-        self._config = config
-        self._listener = listener
-        self._stop = asyncio.Event()
-        self._logs: list[LogWriter] = []
+    def __init__(self, slot: int, channel: Channel, arena: Arena) -> None:
+        self._slot = slot
+        self._channel = channel
+        self._arena = arena
+        self._roster = Roster(arena)
+        self.logs = WorkerLogs()
+        self._scrape = Meters(arena)
+        self._limits = LimitTable(arena)
+        self._inbox: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leftovers = Leftovers()
+        self._generations = Generations(self._is_quiet)
+        self._asked_to_leave = False
 
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """Open, serve, drain, close."""
-        scrape = Meters()
-        runtime = self._runtime(wire(self._config, meters=scrape), scrape)
-        self._take_signals()
-        server = self._config.server
-        application = Application(runtime)
-        runner = web.ServerRunner(
-            HttpServer(
-                application,
-                access_log=None,
-                auto_decompress=False,
-                lingering_time=0,
-                keepalive_timeout=server.keepalive_timeout,
-                max_line_size=FULL_LINE,
-                max_field_size=FULL_LINE,
-            ),
-            shutdown_timeout=server.drain_timeout + CUT,  # the drain decides, not aiohttp
-        )
+    async def serve(self, adopt: Adopt) -> int:
+        """Open, serve, leave, close."""
+        try:
+            self._begin(adopt)
+        except Exception as problem:
+            self._channel.send(Failed(adopt.generation, _said(problem)))
+            log.debug("the worker cannot begin", exc_info=True)
+            return NOT_UP
+        runner = web.ServerRunner(self._server, shutdown_timeout=CUT)
         await runner.setup()
-        await web.SockSite(runner, self._listener, backlog=BACKLOG).start()
         gc.collect()
         gc.freeze()  # what lives as long as the process is looked at no more: a full collection took 30 ms
-        ready()
-        log.info("listening", extra={"address": address_of(self._listener), "models": len(runtime.snapshot.plans)})
-        await self._stop.wait()
-        await self._drain(runtime, application, runner)
+        self._listen_to_the_supervisor()
+        self._roster.becomes(self._slot, State.READY)
+        self._tell(Ready(adopt.generation))
+        obeying = asyncio.create_task(self._obey())
+        while self._departure.mode is Mode.SERVING:
+            await self._departure.wait()
+        server = self._config.server
+        left = await self._departure.run(server.drain_delay, server.drain_timeout)
+        self._tell(Drained(left.ended, left.cut))
+        obeying.cancel()
+        await runner.cleanup()
+        last = self._runtime.snapshot
+        await close([*self._leftovers.take(last.generation), *gone(last, None)])
+        return 0
 
-    async def _drain(self, runtime: Runtime, application: Application, runner: web.ServerRunner) -> None:
-        self._stop.clear()
-        runtime.draining = True
-        log.info("draining", extra={"active": runtime.meters.active.value})
-        now = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([now], timeout=self._config.server.drain_delay)
-        finish = asyncio.create_task(runner.cleanup())
-        patience = self._config.server.drain_timeout
-        await asyncio.wait([now, finish], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        cut = await application.cut(CUT)
-        await asyncio.wait([finish], timeout=CUT)
-        for task in (now, finish):
-            task.cancel()
-        await asyncio.gather(now, finish, return_exceptions=True)
-        for upstream in runtime.snapshot.upstreams:
-            await upstream.close()
-        log.info("stopped", extra={"cut": cut})
-        for writer in self._logs:
-            writer.close()
+    # --- beginning, and every configuration ------------------------------------------------------------
 
-    def _runtime(self, snapshot: Snapshot, scrape: Meters) -> Runtime:
-        logging_ = self._config.logging
-        application = self._log(logging_.log)
-        application_log.setup(logging_.level, application)
-        access = None if logging_.access_log == "off" else self._log(logging_.access_log)
-        ProcessMeters(scrape)
-        meters = RequestMeters(scrape)
+    def _begin(self, adopt: Adopt) -> None:
+        self._config: Config = pickle.loads(adopt.config)
+        self.logs.change(self._config.logging)
+        self._arena.generation = adopt.generation
+        snapshot = wire(self._config, adopt.generation, self._scrape, limits=self._limits)
+        MemoryMeters(self._scrape)
+        LimitMeters(self._scrape, self._limits)
+        self._process = ProcessMeters(self._scrape)
+        meters = RequestMeters(self._scrape)
         meters.build_info(__version__, self._config.server.lane)
-        meters.watch_log("application", application)
-        if access is not None:
-            meters.watch_log("access", access)
-        for plan in snapshot.plans.values():
-            for target in plan.targets:
-                meters.provider(target.provider.name)
-        return Runtime(snapshot, TimerWheel(), scrape, meters, access)
-
-    def _log(self, destination: str) -> LogWriter:
-        writer = LogWriter(destination)
-        self._logs.append(writer)
-        return writer
-
-    def _take_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
-        loop.add_signal_handler(
-            signal.SIGHUP, lambda: log.warning("SIGHUP: this version reads its configuration at start only; restart it")
+        meters.watch_log("application", self.logs.application)
+        meters.watch_log("access", self.logs.access)
+        self._generation_shown = generation_shown(self._scrape)
+        self._runtime = Runtime(
+            snapshot, TimerWheel(), self._scrape, meters, None, roster=self._roster, slot=self._slot
         )
+        self._application = Application(self._runtime, self._generations)
+        self._server = HttpServer(
+            self._application,
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=0,
+            keepalive_timeout=self._config.server.keepalive_timeout,
+            max_line_size=FULL_LINE,
+            max_field_size=FULL_LINE,
+        )
+        self._doors = Doors(self._server)
+        self._departure = Departure(self._runtime, self._application, self._server, self._doors)
+        self._show()
+        self._beat()
 
-    def _reopen_logs(self) -> None:
-        for writer in self._logs:
-            writer.reopen()
+    def _adopt(self, adopt: Adopt) -> None:
+        """All of the new configuration, or nothing of it."""
+        previous = self._runtime.snapshot
+        try:
+            config: Config = pickle.loads(adopt.config)
+            self._arena.generation = adopt.generation
+            snapshot = wire(config, adopt.generation, self._scrape, previous=previous, limits=self._limits)
+            self.logs.change(config.logging)
+        except Exception as problem:
+            self._arena.generation = previous.generation
+            log.error("a configuration cannot be adopted", extra={"generation": adopt.generation}, exc_info=True)
+            self._tell(Failed(adopt.generation, _said(problem)))
+            return
+        self._config = config
+        self._runtime.snapshot = snapshot
+        self._leftovers.leave(previous, snapshot)
+        self._server.change(keepalive_timeout=config.server.keepalive_timeout)
+        self._show()
+        self._tell(Adopted(adopt.generation))
+
+    def _show(self) -> None:
+        """What follows from the configuration that has just been adopted."""
+        snapshot = self._runtime.snapshot
+        access = self.logs.access.writer
+        self._runtime.access_log = access if access.enabled else None
+        self._generation_shown.set(snapshot.generation)
+        self._scrape.keep(snapshot.generation, self._config.providers)
+        for name in self._config.providers:
+            self._runtime.meters.provider(name)
+        self._roster.adopts(self._slot, snapshot.generation)
+        self._generations.adopt(snapshot.generation)
+
+    def _is_quiet(self, generation: int) -> None:
+        """No exchange of an older generation runs."""
+        if parts := self._leftovers.take(generation):
+            self._task(close(parts))
+        self._scrape.forget()
+        self._roster.is_quiet(self._slot, generation)
+
+    def _beat(self) -> None:
+        self._roster.beat(self._slot, time.monotonic_ns())
+        self._process.stamp()
+        asyncio.get_running_loop().call_later(beat_interval(self._config.server.worker_timeout), self._beat)
+
+    # --- the supervisor ---------------------------------------------------------------------------------
+
+    def _listen_to_the_supervisor(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._channel, self._hear)
+        loop.add_signal_handler(signal.SIGTERM, self._leave)
+        loop.add_signal_handler(signal.SIGUSR1, self.logs.reopen)
+
+    def _hear(self) -> None:
+        for each in self._channel.receive():
+            self._inbox.put_nowait(each)
+        if self._channel.ended:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            if self._departure.urge(Mode.DRAINING):
+                log.warning("the supervisor is gone; draining", extra={"worker": self._slot})
+
+    def _tell(self, message: Message) -> None:
+        self._channel.send(message)
+        if self._channel.pending:
+            asyncio.get_running_loop().add_writer(self._channel, self._flush)
+
+    def _flush(self) -> None:
+        self._channel.flush()
+        if not self._channel.pending:
+            asyncio.get_running_loop().remove_writer(self._channel)
+
+    async def _obey(self) -> None:
+        """One message after the other, in their order."""
+        while True:
+            message, descriptors = await self._inbox.get()
+            try:
+                await self._do(message, descriptors)
+            except Exception:
+                log.exception("a message of the supervisor cannot be obeyed: %s", type(message).__name__)
+
+    async def _do(self, message: Message, descriptors: list[int]) -> None:
+        match message:
+            case Accept(sockets):
+                for number, descriptor in zip(sockets, descriptors, strict=True):
+                    await self._doors.open(number, descriptor)
+            case Release(sockets):
+                self._doors.release(sockets)
+            case Finish(sockets):
+                self._task(self._doors.finish(sockets))
+            case Adopt():
+                self._adopt(message)
+            case Reopen():
+                self.logs.reopen()
+            case Retire():
+                self._go(Mode.RETIRING)
+            case Drain():
+                self._go(Mode.DRAINING)
+            case Stop():
+                self._go(Mode.STOPPING)
+
+    def _leave(self) -> None:
+        """SIGTERM to this process alone."""
+        if self._asked_to_leave or self._channel.ended:
+            self._go(Mode.DRAINING)
+        self._asked_to_leave = True
+        self._tell(Leaving())
+
+    def _go(self, mode: Mode) -> None:
+        if self._departure.urge(mode):
+            self._roster.becomes(self._slot, STATES[mode])
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _said(problem: Exception) -> str:
+    """For the supervisor's log. The words of what is not ours are withheld: they might quote a setting."""
+    return str(problem) if isinstance(problem, (CannotWire, OSError)) else type(problem).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import jsonschema_rs
@@ -11,9 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import __version__, catalog
+from gateway._fast import Arena
 from gateway.contracts import Page, PageAnswer
 from gateway.endpoints.openapi import document
 from gateway.errors import GatewayError
+from gateway.roster import Roster, State
 from gateway.snapshot import Runtime
 from tests.stand_ins import ENDPOINT, runtime, snapshot, target
 
@@ -39,7 +42,39 @@ def test_health_at_a_glance(run: Runtime) -> None:
         "lane": "aiohttp",
         "generation": 1,
         "models": 2,
+        "worker": 0,
+        "workers": [],
     }
+
+
+def test_health_shows_every_worker(run: Runtime) -> None:
+    """Here while a reload is under way, and another worker has just been forked."""
+    roster = Roster(Arena(reserve=16 << 20))
+    began = time.monotonic_ns() - 5_000_000_000
+    for slot, pid, state, generation in ((1, 101, State.READY, 8), (2, 102, State.RETIRING, 7), (9, 109, None, 0)):
+        roster.starts(slot, pid, began)
+        if state is not None:
+            roster.becomes(slot, state)
+            roster.adopts(slot, generation)
+    run.roster, run.slot = roster, 1
+    said = shown("health", run)
+    assert said["worker"] == 1
+    assert all(5 <= worker.pop("uptime_seconds") < 65 for worker in said["workers"])
+    assert said["workers"] == [
+        {"worker": 1, "pid": 101, "state": "ready", "generation": 8},
+        {"worker": 2, "pid": 102, "state": "retiring", "generation": 7},
+        {"worker": 9, "pid": 109, "state": "starting", "generation": 0},
+    ]
+    described = document([])["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema_rs.validate(described, shown("health", run))
+    roster.clear(9)
+    assert [worker["worker"] for worker in shown("health", run)["workers"]] == [1, 2]
+
+
+def test_the_description_knows_every_state() -> None:
+    schema = document([])["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    states = schema["properties"]["workers"]["items"]["properties"]["state"]["enum"]
+    assert states == [state.name.lower() for state in State if state is not State.NOBODY]
 
 
 @pytest.mark.parametrize(("page", "status"), [("health", 503), ("health_ready", 503), ("health_live", 200)])

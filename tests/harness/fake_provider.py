@@ -153,6 +153,7 @@ class FakeProvider:
             playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await playing
+            leaving.exception()
             seen.left.set()
             return False
         goes_on = playing.exception() is None and playing.result()

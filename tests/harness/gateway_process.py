@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,10 +25,10 @@ def config_for(*provider_urls: str, **sections: Any) -> dict[str, Any]:
     """A configuration with one custom provider per address (p0, p1 …), all serving the model ``m``.
 
     `sections` are merged over it, two levels deep: ``server={"max_body": "1KiB"}``,
-    ``providers={"p0": {"timeouts": {...}}}``.
+    ``providers={"p0": {"timeouts": {...}}}``. There is one worker, unless ``server={"workers": 2}``.
     """
     config: dict[str, Any] = {
-        "server": {"listen": "127.0.0.1:0"},
+        "server": {"listen": "127.0.0.1:0", "workers": 1},
         "providers": {
             f"p{number}": {"type": "custom", "endpoint": url, "models": {"m": {}}}
             for number, url in enumerate(provider_urls)
@@ -51,21 +52,23 @@ class Gateway:
     def __init__(self, config: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-test-")
         self.folder = Path(self._folder.name)
-        self._config = dict(config)
-        self._config.setdefault("logging", {})
-        self._config["logging"] = {
-            "access_log": str(self.folder / "access.log"),
-            "log": str(self.folder / "app.log"),
-            **self._config["logging"],
-        }
+        self._config: Mapping[str, Any] = config
         self._environ = {**os.environ, **(environ or {})}
 
     def __enter__(self) -> Gateway:
-        file = self.folder / "gateway.yaml"
-        file.write_text(yaml.safe_dump(self._config, sort_keys=False))
+        self.write(self._config)
         self._out = (self.folder / "out").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "run", "--config", str(file), "--port-file", str(self.folder / "port")],
+            [
+                sys.executable,
+                "-m",
+                "gateway",
+                "run",
+                "--config",
+                str(self.file),
+                "--port-file",
+                str(self.folder / "port"),
+            ],
             stdout=self._out,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -77,7 +80,6 @@ class Gateway:
             self.__exit__()
             raise
         self.port = int((self.folder / "port").read_text())
-        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,6 +99,52 @@ class Gateway:
             self.process.kill()
             self.process.wait()
             raise
+
+    @property
+    def file(self) -> Path:
+        """The configuration."""
+        return self.folder / "gateway.yaml"
+
+    def write(self, config: Mapping[str, Any]) -> None:
+        """Change the file; `reload` makes it known. The logs stay where they are unless `config` says."""
+        logging = {"access_log": str(self.folder / "access.log"), "log": str(self.folder / "app.log")}
+        self._config = {**config, "logging": {**logging, **config.get("logging", {})}}
+        self.file.write_text(yaml.safe_dump(self._config, sort_keys=False))
+
+    def reload(
+        self, config: Mapping[str, Any] | None = None, *, result: str = "success", ceiling: float = 60.0
+    ) -> None:
+        """SIGHUP, with another configuration if one is given; returns when all workers serve by it or it is refused."""
+        if config is not None:
+            self.write(config)
+        before = self.reloads(result)
+        self.process.send_signal(signal.SIGHUP)
+        eventually(lambda: self.reloads(result) > before, ceiling=ceiling, what=f"the reload's {result}")
+
+    def reloads(self, result: str) -> float:
+        return self.metrics()[f'llm_gateway_config_reload_total{{result="{result}"}}']
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes of the workers, retiring ones too, by slot."""
+        return [pid for _, pid in sorted(self.by_slot().items())]
+
+    def by_slot(self) -> dict[int, int]:
+        """The processes of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        titles = {int(child): _title(int(child)) for child in children}
+        found = {pid: re.fullmatch(r"llm-gateway: worker (\d+)", title) for pid, title in titles.items()}
+        return {int(match[1]): pid for pid, match in found.items() if match}
+
+    def kill_worker(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Signal one of them; gives its process."""
+        pid = self.workers[0]
+        os.kill(pid, number)
+        return pid
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def output(self) -> str:
@@ -136,13 +184,17 @@ class Gateway:
         port = self.folder / "port"
         if not port.exists() or not port.read_text().strip():
             return False
-        try:
-            return httpx.get(f"http://127.0.0.1:{port.read_text().strip()}/live", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+        return "llm-gateway" in self.output  # said when every worker is ready
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         file = self.folder / name
         if not file.exists():
             return []
         return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
+    except OSError:
+        return ""

@@ -113,8 +113,10 @@ def test_1000_leave_at_random_moments(provider: FakeProvider, gateway: Gateway) 
     before = _after(provider, gateway, 0)
     while len(grown) < 6 and (not grown or grown[-1] >= 1 << 20):
         after = _after(provider, gateway, 1000, seed=len(grown))
-        grown.append(after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"])
-        assert after["process_open_fds"] <= before["process_open_fds"]
+        grown.append(
+            after['process_resident_memory_bytes{worker="1"}'] - before['process_resident_memory_bytes{worker="1"}']
+        )
+        assert after['process_open_fds{worker="1"}'] <= before['process_open_fds{worker="1"}']
         before = after
     assert grown[-1] < 1 << 20, grown
     left = sum(value for name, value in after.items() if name.startswith("llm_gateway_client_disconnects_total"))

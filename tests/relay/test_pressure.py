@@ -59,7 +59,7 @@ class Tap:
 
 
 def _memory(gateway: Gateway) -> float:
-    return gateway.metrics()["process_resident_memory_bytes"]
+    return gateway.metrics()['process_resident_memory_bytes{worker="1"}']
 
 
 def test_a_slow_client_pauses_the_upstream(provider: FakeProvider, gateway: Gateway) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2 as httpx
@@ -13,7 +15,7 @@ import pytest
 import yaml
 
 from tests.harness import HANG, FakeProvider, Gateway, chunked, config_for, events, eventually
-from tests.server.raw import HELLO, Wire, request
+from tests.server.raw import CHAT, HELLO, Wire, request
 
 STREAM = HELLO[:-1] + b',"stream":true}'
 SLOW = STREAM.replace(b"hello there", b"word " * 70)
@@ -72,16 +74,84 @@ def test_a_second_signal_stops_now() -> None:
             assert gateway.access[-1]["ended_by"] == "drain"
 
 
-def test_what_does_not_finish_in_time_is_cut() -> None:
+def test_what_does_not_finish_in_time_is_told_so() -> None:
+    """A stream that has begun by an event, what waits by 503, a body that is still on its way too; then all is over."""
     with FakeProvider() as provider:
-        provider.answer(chunked([*events("a", finish=None, done=False), HANG], end=False))
+        provider.answer(chunked([*events("a", finish=None, done=False), HANG], end=False), [HANG])
         config = config_for(provider.url, server={"drain_timeout": "500ms"})
+        with Gateway(config) as gateway, ExitStack() as stack:
+            stream, silent, whole, unread = (stack.enter_context(Wire(gateway.port)) for _ in range(4))
+            stream.send(request(STREAM.replace(b"echo", b"m")))
+            assert stream.head()[0] == 200
+            silent.send(request(STREAM.replace(b"echo", b"m")))
+            whole.send(request(HELLO.replace(b"echo", b"m")))
+            unread.send(request(HELLO[:10], headers={"Content-Length": str(len(HELLO))}))
+            eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 4)
+            gateway.process.send_signal(signal.SIGTERM)
+            *said, last = stream.chunks().split(b"data: ")
+            assert [b'"content":"a"' in event.replace(b" ", b"") for event in said].count(True) == 1
+            assert_tells(last)
+            for wire in (silent, whole, unread):
+                answer = wire.answer()
+                assert (answer.status, answer.error["code"]) == (503, "shutting_down")
+                assert (answer.headers["retry-after"], answer.headers["x-should-retry"]) == ("1", "true")
+                assert wire.is_closed()
+            assert gateway.process.wait(20) == 0
+            assert [line["ended_by"] for line in gateway.access if line["path"] == CHAT] == ["drain"] * 4
+            assert (gateway.log[-1]["ended"], gateway.log[-1]["cut"]) == (4, 0)
+            assert not [line for line in gateway.log if line["level"] == "error"]
+
+
+def test_half_an_event_is_finished_before_the_error_is_told() -> None:
+    """Nothing of the provider's words is lost or mixed, wherever its stream stood."""
+    with FakeProvider() as provider:
+        (part,) = chunked([events("half", finish=None, done=False)[1][:20], HANG], end=False)[1:2]
+        head, *first = chunked(events("a", finish=None, done=False), end=False)
+        provider.answer([head, *first, part, HANG])
+        config = config_for(provider.url, server={"drain_timeout": "300ms"})
         with Gateway(config) as gateway, Wire(gateway.port) as wire:
             wire.send(request(STREAM.replace(b"echo", b"m")))
             assert wire.head()[0] == 200
             assert gateway.stop(ceiling=20) == 0
-            assert b"[DONE]" not in rest_of(wire)
+            said = wire.chunks()
+            assert b'"half' not in said
+            assert_tells(said.split(b"data: ")[-1])
+
+
+def test_a_client_that_takes_nothing_is_cut_and_counted() -> None:
+    with FakeProvider() as provider:
+        provider.answer(chunked([*events("a", finish=None, done=False), *events("x" * 60_000)[1:2] * 400]))
+        config = config_for(provider.url, server={"drain_timeout": "300ms"}, streaming={"client_write": "60s"})
+        with Gateway(config) as gateway, Wire(gateway.port) as wire:
+            wire.send(request(STREAM.replace(b"echo", b"m")))
+            assert wire.head()[0] == 200
+            assert gateway.stop(ceiling=40) == 0
+            assert (gateway.log[-1]["ended"], gateway.log[-1]["cut"]) == (1, 1)
             assert gateway.access[-1]["ended_by"] == "drain"
+
+
+def assert_tells(event: bytes) -> None:
+    error = json.loads(event)["error"]
+    assert (error["code"], error["type"]) == ("shutting_down", "service_unavailable_error")
+
+
+def test_a_body_on_its_way_when_the_drain_begins_arrives() -> None:
+    with Gateway(config_for(server={"drain_timeout": "30s"})) as gateway, Wire(gateway.port) as wire:
+        wire.send(request(HELLO[:10], headers={"Content-Length": str(len(HELLO))}))
+        eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 1)
+        gateway.process.send_signal(signal.SIGTERM)
+        eventually(lambda: is_refused(gateway.port), what="nothing new is accepted")
+        answer = wire.send(HELLO[10:]).answer()
+        assert answer.status == 200
+        assert gateway.process.wait(20) == 0
+
+
+def is_refused(port: int) -> bool:
+    try:
+        Wire(port).__exit__()
+    except OSError:
+        return True
+    return False
 
 
 def rest_of(wire: Wire) -> bytes:

@@ -21,7 +21,7 @@ PACKED = gzip.compress(HELLO)
 
 def peak_memory(gateway: Gateway) -> int:
     """The most memory that the process ever held, in bytes."""
-    lines = Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{gateway.workers[0]}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 

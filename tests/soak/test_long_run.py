@@ -22,18 +22,18 @@ def test_memory_is_flat_and_every_request_is_counted(count: int) -> None:
     with Gateway({**config_for(), **echo}) as gateway:
         rounds = [after_round(gateway, number, count) for number in range(ROUNDS)]
         assert rounds[-1][ANSWERED] == ROUNDS * count
-        memory = [metrics["process_resident_memory_bytes"] for metrics in rounds]
+        memory = [metrics['process_resident_memory_bytes{worker="1"}'] for metrics in rounds]
         assert max(memory[ROUNDS // 2 :]) - max(memory[: ROUNDS // 2]) < ROOM
-        assert rounds[-1]["process_open_fds"] <= rounds[0]["process_open_fds"]
+        assert rounds[-1]['process_open_fds{worker="1"}'] <= rounds[0]['process_open_fds{worker="1"}']
         eventually(lambda: sum("model" in line for line in gateway.access) == ROUNDS * count)
         assert not [line for line in gateway.log if line["level"] in ("error", "warning")]
 
 
 def after_round(gateway: Gateway, number: int, count: int) -> dict[str, float]:
     """The metrics once so many requests have been answered and all connections are closed."""
-    files = gateway.metrics()["process_open_fds"]
+    files = gateway.metrics()['process_open_fds{worker="1"}']
     asyncio.run(load(gateway.port, random.Random(number), count))
-    eventually(lambda: gateway.metrics()["process_open_fds"] <= files)
+    eventually(lambda: gateway.metrics()['process_open_fds{worker="1"}'] <= files)
     assert gateway.metrics()["llm_gateway_active_requests"] == 0
     return gateway.metrics()
 

@@ -1,0 +1,91 @@
+"""What is true for the machine, whichever worker answers: how many may be in flight, and what has been counted."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from tests.harness import FakeProvider, Gateway, eventually
+from tests.harness.load import Load
+from tests.harness.processes import clients
+from tests.harness.sampling import only_growing, read
+from tests.server.raw import Wire, request
+from tests.supervision.instance import QUICK, SLOW, configuration, kill, pids, repeats
+
+MOST = 12
+ESTABLISHED = 1  # a state of the kernel
+STREAM = b'{"model":"slow","stream":true,"messages":[{"role":"user","content":"' + b"word " * 2000 + b'"}]}'
+ASK = b'{"model":"quick","messages":[{"role":"user","content":"hello"}]}'
+
+
+def held(stack: ExitStack, gateway: Gateway, number: int) -> list[Wire]:
+    """So many streams, which have begun."""
+    wires = []
+    for _ in range(number):
+        wire = stack.enter_context(Wire(gateway.port)).send(request(STREAM))
+        assert wire.head()[0] == 200
+        wires.append(wire)
+    return wires
+
+
+def statuses(gateway: Gateway, number: int) -> set[int]:
+    found = set()
+    for _ in range(number):
+        with Wire(gateway.port) as wire:
+            found.add(wire.ask(request(ASK)).status)
+    return found
+
+
+def test_no_more_than_so_many_are_in_flight_over_all_workers(stack: ExitStack) -> None:
+    with Gateway(configuration(server={"max_in_flight": MOST})) as gateway:
+        wires = held(stack, gateway, MOST)
+        workers = pids(gateway)
+        shares = [len(clients(pid, gateway.port)) for pid in workers]
+        assert sum(shares) == MOST
+        assert all(shares), "one worker has them all: this proves nothing"
+        assert statuses(gateway, 20) == {503}
+        assert gateway.metrics()["llm_gateway_active_requests"] == MOST
+        wires.pop().__exit__()
+        eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == MOST - 1)
+        assert statuses(gateway, 20) == {200}
+        kill(gateway, workers[0])
+        left = MOST - 1 - sum(has_ended(wire) for wire in wires)
+        eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == left, what="the dead's are not counted")
+        held(stack, gateway, MOST - left)
+        assert statuses(gateway, 20) == {503}
+        stack.close()
+        eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 0)
+
+
+def has_ended(wire: Wire) -> bool:
+    """The connection is no more: its worker was killed."""
+    state: int = wire.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state != ESTABLISHED
+
+
+def test_metrics_are_the_same_through_any_worker_and_count_all() -> None:
+    with FakeProvider() as far:
+        far.answer(repeats)
+        with Gateway(configuration(far.url)) as gateway:
+            address = ("127.0.0.1", gateway.port)
+            with (
+                Load(address, kept=4, fresh=4, model=QUICK) as quick,
+                Load(address, streams=8, words=5, model=SLOW) as slow,
+                Load(address, kept=2, streams=2, words=5, model="m") as real,
+            ):
+                for load in (quick, slow, real):
+                    load.goes_on()
+            expected = {
+                ("quick", QUICK): sum(quick.answered.values()),
+                ("slow", SLOW): sum(slow.answered.values()),
+                ("p0", "m"): sum(real.answered.values()),
+            }
+            pages = [dict(only_growing(read(gateway.port))) for _ in range(20)]
+            for (provider, model), count in expected.items():
+                labels = f'provider="{provider}",model="{model}"'
+                for page in pages:
+                    assert page[f'llm_gateway_requests_total{{{labels},status="200"}}'] == count
+                    assert page[f"llm_gateway_request_duration_seconds_count{{{labels}}}"] == count
+            ours = [{name: v for name, v in page.items() if name.startswith("llm_gateway_request")} for page in pages]
+            assert all(page == ours[0] for page in ours)
+            assert real.answered["stream"] + real.answered["kept"] == len(far.seen)

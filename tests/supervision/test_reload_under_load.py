@@ -1,0 +1,202 @@
+"""Reloads under load lose no request and cut no stream: the same configuration, changed ones, and wrong ones.
+
+Small here; `tests/soak` does it in full.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.harness import FakeProvider, Gateway, eventually
+from tests.harness.load import Load
+from tests.harness.sampling import Sampling, read
+from tests.supervision.instance import (
+    QUICK,
+    SLOW,
+    configuration,
+    generations,
+    health,
+    hup,
+    is_complete,
+    reload,
+    reloads,
+    repeats,
+    restarts,
+    said,
+    write,
+)
+
+WRONG = [  # what is wrong, and how its line in the log begins to say so
+    ("server: [", "gateway.yaml:"),
+    ("server: {listne: 1}\nproviders: {e: {type: ech}}", "server.listne: unknown key"),
+    ("providers: {e: {type: echo, models: {m: {}}}}\nmodels: {m: {targets: [{provider: nobody}]}}", "nobody"),
+    ("providers: {e: {type: 'no_such_module_here:Name'}}", "no_such_module_here"),
+    ("", "gateway.yaml"),
+]
+
+
+@contextmanager
+def under_load(gateway: Gateway, *, streams: int, far: bool) -> Iterator[list[Load]]:
+    """Whole answers over kept and new connections, and streams, from a provider inside and a real one."""
+    address = ("127.0.0.1", gateway.port)
+    with ExitStack() as stack:
+        loads = [Load(address, kept=6, fresh=2, model=QUICK), Load(address, streams=streams, model=SLOW, seed=2)]
+        if far:
+            loads.append(Load(address, kept=2, streams=streams // 8, words=20, model="m", seed=3))
+        for load in loads:
+            stack.enter_context(load)
+        yield loads
+        for load in loads:
+            load.goes_on()
+    for load in loads:
+        load.loses_nothing()
+
+
+def variant(config: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    """A right configuration that differs a little, or not at all."""
+    changed: dict[str, Any] = {**config, "providers": {name: {**each} for name, each in config["providers"].items()}}
+    kind = dice.randrange(4)
+    if kind == 1:  # a new pool for the real provider, while streams run over the old one
+        changed["providers"]["p0"]["connection_pool"] = {"max_connections_per_host": dice.randrange(50, 90)}
+    elif kind == 2:  # a provider comes, and goes with the next
+        changed["providers"]["passing"] = {"type": "echo", "models": {f"passing-{dice.randrange(9)}": {}}}
+    elif kind == 3:
+        changed["streaming"] = {"keepalive_after": f"{dice.randrange(10, 20)}s"}
+    return changed
+
+
+def storm(gateway: Gateway, config: dict[str, Any], rounds: int, dice: random.Random) -> None:
+    """Good and bad files mixed; every outcome is exactly as it should be."""
+    for _ in range(rounds):
+        good, bad = reloads(gateway)
+        generation = health(gateway)["generation"]
+        if dice.random() < 0.6:
+            reload(gateway, variant(config, dice))
+            eventually(lambda: generations(gateway) == {generation + 1}, what="the new generation everywhere")  # noqa: B023
+            assert reloads(gateway) == (good + 1, bad)
+            continue
+        text, words = dice.choice(WRONG)
+        lines = len(gateway.log)
+        reload(gateway, text, good=False)
+        assert generations(gateway) == {generation}
+        eventually(lambda: any(words in str(line) for line in gateway.log[lines:]), what=f"{words} in the log")  # noqa: B023
+
+
+@pytest.fixture
+def far() -> Iterator[FakeProvider]:
+    with FakeProvider() as provider:
+        provider.answer(repeats)
+        yield provider
+
+
+def test_reloads_lose_nothing(far: FakeProvider) -> None:
+    config = configuration(far.url)
+    with Gateway(config) as gateway, Sampling(gateway.port) as sampling:
+        with under_load(gateway, streams=40, far=True) as loads:
+            storm(gateway, config, 10, random.Random(1))
+            loads[1].goes_on()
+        sampling.never_fell()
+        assert sampling.unanswered == 0
+        assert restarts(gateway) == {}
+        eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 0)
+        answered = sum(sum(load.answered.values()) for load in loads)
+        counted = {name: value for name, value in gateway.metrics().items() if "llm_gateway_requests_total" in name}
+        assert sum(counted.values()) == answered, counted
+
+
+def test_every_problem_of_a_bad_file_is_logged_and_nothing_changes() -> None:
+    config = configuration()
+    with Gateway(config) as gateway:
+        before = read(gateway.port, "/v1/models")
+        reload(gateway, "server: {listne: 1}\nproviders:\n  e: {type: ech}\n  f: {type: echo, mdels: {}}\n", good=False)
+        for what in ("gateway.yaml:1:10: server.listne", "gateway.yaml:3:13: providers.e.type", "providers.f.mdels"):
+            eventually(lambda: said(gateway, what), what=what)  # noqa: B023
+        assert read(gateway.port, "/v1/models") == before
+        assert (health(gateway)["generation"], reloads(gateway)) == (1, (0, 1))
+
+
+def test_the_number_of_workers_goes_up_and_down() -> None:
+    config = configuration(workers=2)
+    with Gateway(config) as gateway, Sampling(gateway.port) as sampling:
+        with under_load(gateway, streams=20, far=False) as loads:
+            for number in (3, 1, 2):
+                reload(gateway, {**config, "server": {**config["server"], "workers": number}})
+                eventually(lambda: ready(gateway) == number, what=f"{number} workers")  # noqa: B023
+                for load in loads:
+                    load.goes_on()
+        sampling.never_fell()
+        assert sampling.unanswered == 0
+        assert restarts(gateway) == {}
+        eventually(lambda: is_complete(gateway, 2), ceiling=100, what="retired workers gone")
+
+
+def ready(gateway: Gateway) -> int:
+    return [worker["state"] for worker in health(gateway)["workers"]].count("ready")
+
+
+def test_listeners_come_and_go() -> None:
+    """An address comes beside the first, which then goes: who is connected is served on, who connects is refused."""
+    first, second = free_ports(2)
+    config = configuration()
+    with Gateway(listening(config, first)) as gateway:
+        clients: list[Load] = []
+        with under_load(gateway, streams=10, far=False):
+            reload(gateway, listening(config, first, second))
+            for number in range(3):  # comes, goes, comes again
+                eventually(lambda: "ok" in read(second, "/live"), what="the new address")
+                with Load(
+                    ("127.0.0.1", second), kept=4, fresh=4, streams=4, words=10, model=QUICK, seed=number
+                ) as load:
+                    reload(gateway, listening(config, first))
+                    eventually(lambda: is_refused(second), what="the address is gone")
+                clients.append(load)
+                reload(gateway, listening(config, first, second))
+        with Load(("127.0.0.1", first), kept=4, fresh=4, streams=8, words=10, model=SLOW) as load:
+            write(gateway, listening(config, second))
+            hup(gateway)
+            eventually(lambda: is_refused(first), what="the first address is gone")
+        clients.append(load)
+        for load in clients:
+            assert [lost for lost in load.lost if lost.port or "ConnectionRefused" not in lost.why] == []
+        gateway.port = second
+        assert is_complete(gateway, 2)
+        assert restarts(gateway) == {}
+
+
+def listening(config: dict[str, Any], *ports: int) -> dict[str, Any]:
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    return {**config, "server": {**config["server"], "listen": addresses}}
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def is_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(20)
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def test_fifty_reloads_at_once_are_some_reloads() -> None:
+    """Signals that come while a reload runs ask for one more, of the newest file: the last one written counts."""
+    config = configuration()
+    with Gateway(config) as gateway, under_load(gateway, streams=10, far=False):
+        for number in range(50):
+            write(gateway, {**config, "models": {f"m{number}": {"targets": [{"provider": "quick", "model": QUICK}]}}})
+            hup(gateway)
+        eventually(lambda: '"m49"' in read(gateway.port, "/v1/models"), ceiling=60, what="the last file")
+        good, bad = reloads(gateway)
+        assert (1 <= good <= 50, bad) == (True, 0)
+        eventually(lambda: generations(gateway) == {good + 1}, what="one generation")
+        assert restarts(gateway) == {}
+        assert gateway.process.poll() is None
