@@ -5,6 +5,8 @@ The phases of a request, in order (a policy takes part in those whose hook it de
     HEAD     on_head(exchange)              headers only: a refused caller never makes us read a body
     ADMIT    admit(exchange)                the request is read, valid, and its model is known
     ATTEMPT  on_attempt(exchange, target)   before each try; may refuse this target by raising
+    RELEASE  release(exchange)              once, in reverse order: give back what was held, before the client
+                                            can see the end of its answer; must not raise
     SETTLE   settle(exchange)               once, in reverse order, after everything; must not raise
 
 Push, not pull: an upstream response pushes its body into a function as it arrives. The function gives
@@ -36,6 +38,7 @@ class Phase(Enum):
     HEAD = "on_head"
     ADMIT = "admit"
     ATTEMPT = "on_attempt"
+    RELEASE = "release"
     SETTLE = "settle"
 
 

@@ -113,6 +113,7 @@ class Exchange:
     ended_by: str | None = None  # client | drain | total; None: it ran to its end
     bytes_in: int = 0
     bytes_out: int = 0
+    released: bool = False
     settled: bool = False
 
     @property

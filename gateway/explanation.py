@@ -17,7 +17,7 @@ def _phases(snapshot: Snapshot) -> Iterator[str]:
     yield f"a request comes in at {', '.join(snapshot.endpoints)}"
     for phase in Phase:
         names = [type(getattr(hook, "__self__", hook)).__name__ for hook in snapshot.hooks[phase]]
-        order = reversed(names) if phase is Phase.SETTLE else names
+        order = reversed(names) if phase in (Phase.RELEASE, Phase.SETTLE) else names
         yield f"  {phase.name.lower():<8} {', '.join(order) or '-'}"
 
 

@@ -1,6 +1,6 @@
 """THE PATH OF A REQUEST, top to bottom.
 
-    head ─▶ read ─▶ admit ─▶ attempt ──▶ relay ─▶ settle
+    head ─▶ read ─▶ admit ─▶ attempt ──▶ relay ─▶ release ─▶ settle
                                ▲  │ before the first content:
                                └──┘ the next target
 
@@ -10,6 +10,7 @@
 * One coroutine per request, one pair of guards per attempt (the response, its clock), each given back
   exactly once on every path, cancellation included.
 * What may be decided without waiting is decided in plain functions (`choose`, `failed`, `late`).
+* What was held for an exchange is released before its client can see the end of the answer.
 * Whatever happens, `settle` runs once, synchronously: after a cancellation every await may be cancelled again.
 """
 
@@ -26,7 +27,7 @@ from gateway.dialects.json_body import read_call
 from gateway.errors import GatewayError, Retry
 from gateway.exchange import Attempt, Exchange
 from gateway.relay import Relay, StreamReply
-from gateway.settlement import settle
+from gateway.settlement import release, settle
 from gateway.whole import deliver, is_stream, read_answer, read_failure, timed
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ async def tell_in_band(exchange: Exchange, runtime: Runtime, error: GatewayError
         with runtime.wheel.guard() as deadline:
             deadline.set(Clock.CLIENT_WRITE, exchange.snapshot.limits.client_write)
             event = exchange.endpoint.dialect.error_event(error)
+            release(exchange)
             exchange.bytes_out += len(event)
             waiting = reply.write(event)
             if waiting is not None:

@@ -29,6 +29,7 @@ from gateway.deadlines import Clock, Deadline, DeadlinePassed, Guard
 from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
+from gateway.settlement import release
 
 if TYPE_CHECKING:
     from gateway.contracts import Reply, UpstreamResponse
@@ -88,6 +89,7 @@ class StreamReply:
         if self._comment is not None:
             await asyncio.wait((self._comment,))
         self._silence.stop()
+        release(self._exchange)
         await self._reply.end()
 
     async def _write(self, data: bytes, chosen: Mapping[str, str]) -> None:
@@ -235,6 +237,8 @@ class Relay:
         """To the client, whose time this is: meanwhile the upstream's clocks stand still."""
         self._sending = True
         began = self._wheel.now()
+        if self._over:  # the client may take what comes now for the end
+            release(self._exchange)
         for start in range(0, len(data), PIECE):
             self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
             await self._stream.send(data[start : start + PIECE], self._chosen, boundary=self._scanner.boundary)

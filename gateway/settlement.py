@@ -2,6 +2,9 @@
 
 Synchronous, and it never raises: it runs in a ``finally``, also after a cancellation. What has to wait
 (files, later Redis and exporters) goes through bounded queues that others flush.
+
+Slots are released earlier than the rest is settled: before the client can see that its answer is over. Else its
+next request could meet, in another worker, the slot that it believes to have given back.
 """
 
 from __future__ import annotations
@@ -21,23 +24,37 @@ CLIENT_LEFT = 499  # nginx's status for it; no client ever sees it
 log = logging.getLogger("gateway")
 
 
+def release(exchange: Exchange) -> None:
+    """Give back what was held for as long as the answer took. A second call does nothing."""
+    if exchange.released:
+        return
+    exchange.released = True
+    _tell(Phase.RELEASE, exchange)
+
+
 def settle(exchange: Exchange, runtime: Runtime) -> None:
     """Close the record. A second call does nothing."""
     if exchange.settled:
         return
     exchange.settled = True
     exchange.ended = exchange.now()
-    for hook in reversed(exchange.snapshot.hooks[Phase.SETTLE]):
-        try:
-            hook(exchange)
-        except Exception:
-            log.exception("a policy failed to settle", extra={"request_id": exchange.id})
+    release(exchange)
+    _tell(Phase.SETTLE, exchange)
     try:
         _count(exchange, runtime)
         if runtime.access_log is not None:
             runtime.access_log.write(access_line(_record(exchange)))
     except Exception:
         log.exception("an exchange could not be accounted for", extra={"request_id": exchange.id})
+
+
+def _tell(phase: Phase, exchange: Exchange) -> None:
+    """Every policy of this phase, the last one first; one that fails keeps nobody else from its turn."""
+    for hook in reversed(exchange.snapshot.hooks[phase]):
+        try:
+            hook(exchange)
+        except Exception:
+            log.exception("a policy failed to %s", phase.value, extra={"request_id": exchange.id})
 
 
 def _count(exchange: Exchange, runtime: Runtime) -> None:

@@ -17,6 +17,7 @@ from gateway.deadlines import Clock, Deadline, DeadlinePassed
 from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
 from gateway.relay import PIECE, late
+from gateway.settlement import release
 
 if TYPE_CHECKING:
     from gateway.contracts import Reply, UpstreamResponse
@@ -100,11 +101,14 @@ async def deliver(
         with runtime.wheel.guard() as deadline:
             deadline.set(Clock.CLIENT_WRITE, limit)
             if len(body) <= PIECE:
+                release(exchange)
                 await reply.send(status, headers, body)
                 return
             await reply.begin(status, {**headers, "content-length": str(len(body))})
             for start in range(0, len(body), PIECE):
                 deadline.set(Clock.CLIENT_WRITE, limit)
+                if start + PIECE >= len(body):
+                    release(exchange)
                 waiting = reply.write(body[start : start + PIECE])
                 if waiting is not None:
                     await waiting

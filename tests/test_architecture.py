@@ -149,7 +149,7 @@ def test_the_pipelines_picture_names_its_steps() -> None:
     phases = {phase.name.lower(): f"Phase.{phase.name}, " for phase in Phase}
     assert [step for step in steps if step in phases] == list(phases)
     code = inspect.getsource(pipeline).partition('"""')[2].partition('"""')[2]
-    called = {"read": "await read(", "relay": "Relay(exchange", **phases}
+    called = {"read": "await read(", "relay": "Relay(exchange", **phases, "release": "release(exchange)"}
     assert set(steps) == called.keys()
     assert "settle(exchange" in code[: code.index("\nasync def ", code.index("async def handle(") + 1)]
     before = steps[: steps.index("settle")]

@@ -20,10 +20,12 @@ import yaml
 
 from gateway import __main__ as command_line
 from gateway import __version__, catalog, errors, wiring
+from gateway._fast import LimitTable
 from gateway.config import schema
 from gateway.errors import Kind
 from gateway.server.fleet_meters import FleetMeters
 from gateway.telemetry.access_log import NAMES
+from gateway.telemetry.limit_meters import LimitMeters
 from gateway.telemetry.memory_meters import MemoryMeters
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.process_meters import ProcessMeters
@@ -134,6 +136,7 @@ def test_every_metric_is_documented_with_its_labels_and_nothing_else() -> None:
     RequestMeters(meters)
     ProcessMeters(meters)
     MemoryMeters(meters)
+    LimitMeters(meters, LimitTable(meters.arena))
     FleetMeters(meters)
     there = {family.name: [family.kind, ", ".join(family.shown_labels)] for family in meters.families()}
     written = {

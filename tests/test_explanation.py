@@ -19,7 +19,8 @@ a request comes in at /v1/chat/completions, /v1/completions, /v1/embeddings
   head     Overload
   admit    -
   attempt  -
-  settle   Overload
+  release  Overload
+  settle   -
 a: RoundRobin
   left -> theirs   connect 0.5s, first content 60s, idle 60s, total 600s
   right -> a   connect 10s, first content 60s, idle 60s, total 600s
@@ -36,4 +37,4 @@ def test_the_whole_and_one_model(tmp_path: Path) -> None:
     snapshot = wire(load([file], environ={}))
     assert explanation(snapshot) == ALL
     lines = ALL.splitlines()
-    assert explanation(snapshot, "b").splitlines() == [*lines[:5], *lines[8:10]]
+    assert explanation(snapshot, "b").splitlines() == [*lines[:6], *lines[9:11]]

@@ -144,7 +144,8 @@ def test_check_accepts_the_examples_and_refuses_their_misuse(
     assert main(["explain", str(file), "m"]) == 0
     said = capsys.readouterr().out
     assert "head     Overload, RequireHeader" in said
-    assert "settle   RequireHeader, Overload" in said
+    assert "release  Overload" in said
+    assert "settle   RequireHeader" in said
     assert "m: FirstTarget\n  loud -> m " in said
 
     config["providers"]["loud"]["volume"] = 12

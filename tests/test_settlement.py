@@ -14,7 +14,7 @@ from gateway.contracts import Phase
 from gateway.conversation import Usage
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
-from gateway.settlement import settle
+from gateway.settlement import release, settle
 from gateway.snapshot import Runtime
 from gateway.telemetry.exposition import render_slices
 from tests.stand_ins import CHAT, Lines, call, exchange, runtime, snapshot, target, tried
@@ -56,6 +56,19 @@ def test_policies_settle_in_reverse_order_and_a_failing_one_stops_nobody(caplog:
     assert order == ["last", "failing", "first"]
     assert "a policy failed to settle" in caplog.text
     assert len(lines) == 1
+
+
+def test_what_is_held_is_released_once_and_before_anything_is_settled() -> None:
+    order: list[str] = []
+    hooks = {Phase.RELEASE: [lambda _: order.append("release")], Phase.SETTLE: [lambda _: order.append("settle")]}
+    one = answered(snapshot({"m": [target()]}, hooks))
+    release(one)
+    assert order == ["release"]
+    settle(one, runtime(one.snapshot, Lines()))
+    assert order == ["release", "settle"]
+    forgotten = answered(one.snapshot)
+    settle(forgotten, runtime(one.snapshot, Lines()))
+    assert order == ["release", "settle"] * 2
 
 
 def test_a_second_settlement_does_nothing() -> None:

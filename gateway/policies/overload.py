@@ -5,8 +5,9 @@ among the requests. What a worker holds when it dies comes back when its death i
 
 Asked on the head alone, so a refused request costs neither its body nor an attempt. A body without a
 declared length, or a compressed one, counts as the largest allowed; one that is larger than `max_buffered`
-counts as all of it, and so passes when nothing else is held. What was counted is given back once, at
-settlement. A table of limits that cannot be reached in time lets pass: it must not stop the gateway.
+counts as all of it, and so passes when nothing else is held. What was counted is given back once, before the
+client can see the end of its answer. A table of limits that cannot be reached in time lets pass: it must
+not stop the gateway.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Overload:
         else:
             raise _full(f"request bodies in memory would exceed {self.max_buffered} bytes (server.max_buffered)")
 
-    def settle(self, exchange: Exchange) -> None:
+    def release(self, exchange: Exchange) -> None:
         size = self._held.pop(id(exchange), None)
         if size is not None:
             self._limits.settle([(self._requests, -1), (self._bytes, -size)], ANY_TIME)

@@ -98,6 +98,7 @@ class Departure:
 
     async def _retire(self) -> None:
         self._doors.release(self._doors.numbers)
+        await self.wait(LOOK)  # one that was accepted this very moment is not among the connections yet
         while self.mode is Mode.RETIRING and self._server.connections:
             await self.wait(LOOK)
             self._server.close_idle(self._retire_idle, self._retire_idle)

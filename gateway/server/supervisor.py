@@ -36,6 +36,7 @@ from gateway.server.reloads import Refusal, Reloads
 from gateway.server.signals import Signals
 from gateway.server.title import set_title
 from gateway.server.verdict import Approved, Refused
+from gateway.telemetry.limit_meters import LimitMeters
 from gateway.telemetry.meters import Meters
 
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -104,9 +105,10 @@ class Supervisor:
         self._signals = Signals(SIGNALS)
         self._selector.register(self._signals, selectors.EVENT_READ, lambda _: None)
         self._arena = Arena()
-        self._meters = FleetMeters(Meters(self._arena))
-        held = LimitTable(self._arena)
-        self._crew = Crew(self._arena, self._meters, self._selector, self._clean, recover=(held.recover,))
+        meters, limits = Meters(self._arena), LimitTable(self._arena)
+        self._meters = FleetMeters(meters)
+        LimitMeters(meters, limits)  # what it repairs is counted too
+        self._crew = Crew(self._arena, self._meters, self._selector, self._clean, recover=(limits.recover,))
         self._reloads = Reloads(
             files,
             workers,

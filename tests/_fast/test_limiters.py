@@ -150,6 +150,15 @@ def test_rules_change_and_the_state_stays(fast: Any) -> None:
     assert len({limits.slot(rule, key).key for rule in rules for key in ("k", "l")}) == 4 * len(KINDS)
 
 
+def test_another_period_is_counted_no_less_than_before(fast: Any) -> None:
+    limits = table(fast)
+    before = limits.slot(fast.TokenBucket("r", limit=10, period=SECOND), "k")
+    after = limits.slot(fast.TokenBucket("r", limit=1, period=7_000_003, burst=10), "k")
+    limits.take([(before, 1)], NOW)
+    limits.take([(before, 1)], NOW + 1)  # a hundred millionth of a unit has come back
+    assert limits.peek(after, NOW + 1) == (8, 2 * 7_000_003)
+
+
 def test_a_full_table_refuses_or_admits_and_evicts_only_what_is_as_good_as_new(fast: Any) -> None:
     limits = table(fast, rows=8, stripes=1)  # seven rows for all but concurrency
     rule = fast.TokenBucket("r", limit=10, period=SECOND)

@@ -30,16 +30,16 @@ def refused(policy: Overload, one: Exchange) -> GatewayError:
     return caught.value
 
 
-def test_one_more_than_max_in_flight_is_refused_until_one_is_settled() -> None:
+def test_one_more_than_max_in_flight_is_refused_until_one_is_released() -> None:
     policy = overload(max_in_flight=3, max_buffered=10**9)
     inside = [sized(1) for _ in range(3)]
     for one in inside:
         policy.on_head(one)
     late = sized(1)
     assert "server.max_in_flight" in refused(policy, late).message
-    policy.settle(late)  # a refused one settles too, and gives nothing back
+    policy.release(late)  # a refused one is released too, and gives nothing back
     refused(policy, sized(1))
-    policy.settle(inside[0])
+    policy.release(inside[0])
     policy.on_head(sized(1))
     refused(policy, sized(1))
 
@@ -52,8 +52,8 @@ def test_one_byte_more_than_max_buffered_is_refused() -> None:
     policy.on_head(sized(400))
     assert policy.buffered == 1_000
     refused(policy, sized(1))
-    policy.settle(first)
-    policy.settle(first)
+    policy.release(first)
+    policy.release(first)
     assert policy.buffered == 400
     assert policy.in_flight == 1
 
@@ -73,12 +73,12 @@ def test_a_single_request_always_fits() -> None:
     large = sized(500)
     policy.on_head(large)
     refused(policy, sized(1))
-    policy.settle(large)
+    policy.release(large)
     assert policy.buffered == 0
     small = sized(1)
     policy.on_head(small)
     refused(policy, large)
-    policy.settle(small)
+    policy.release(small)
     policy.on_head(large)
 
 
@@ -100,7 +100,7 @@ def test_the_bounds_are_those_of_the_machine_and_the_dead_give_back() -> None:
     assert "server.max_in_flight" in refused(policy, sized(0)).message
     assert limits.recover(1)
     assert (policy.in_flight, policy.buffered) == (1, 300)
-    policy.settle(mine)
+    policy.release(mine)
     assert (policy.in_flight, policy.buffered) == (0, 0)
 
 
@@ -111,8 +111,8 @@ def test_after_a_reload_new_bounds_hold_for_what_is_held_already() -> None:
     for one in inside:
         before.on_head(one)
     refused(after, sized(10))
-    before.settle(inside[0])
-    before.settle(inside[1])
+    before.release(inside[0])
+    before.release(inside[1])
     after.on_head(sized(10))
     refused(after, sized(10))
     assert (after.in_flight, after.buffered) == (2, 20)
@@ -141,18 +141,18 @@ def test_nothing_is_left_after_any_order_of_events() -> None:
     inside: list[Exchange] = []
     for _ in range(2_000):
         if inside and chance.random() < 0.5:
-            policy.settle(inside.pop(chance.randrange(len(inside))))
+            policy.release(inside.pop(chance.randrange(len(inside))))
         else:
             one = sized(chance.randrange(1_000))
             try:
                 policy.on_head(one)
                 inside.append(one)
             except GatewayError:
-                policy.settle(one)
+                policy.release(one)
         assert len(inside) <= 5
         assert policy.buffered == sum(int(one.headers["content-length"]) for one in inside)
         assert policy.buffered <= 2_000
     for one in inside:
-        policy.settle(one)
+        policy.release(one)
     assert policy.buffered == 0
     policy.on_head(sized(2_000))

@@ -190,12 +190,14 @@ class Scene:
         self.clock = HandClock()
         self.client = client or Client()
         self.settled: list[Exchange] = []
+        self.shown: list[tuple[bytes, int]] = []  # what the client had got when its slots were released, and its end
         each = [[answer] if isinstance(answer, Answer) else list(answer) for answer in answers]
         self.upstreams = [ScriptedUpstream(self.clock, *answers) for answers in each]
         targets = [
             Target(_Provider(f"p{number}"), "m", upstream, timeouts) for number, upstream in enumerate(self.upstreams)
         ]
         hooks: dict[Phase, list[Any]] = {phase: [] for phase in Phase}
+        hooks[Phase.RELEASE].append(lambda _: self.shown.append((self.client.data, self.client.ended)))
         hooks[Phase.SETTLE].append(self.settled.append)
         self.snapshot = Snapshot(
             generation=1,
@@ -248,9 +250,18 @@ class Scene:
 
     def check_nothing_is_left(self) -> None:
         assert len(self.settled) == 1
+        self.check_slots_were_released_before_the_end()
         assert self.runtime.meters.active.value == 0
         assert [response.closed for response in self.responses] == [1] * len(self.responses)
         assert len(self.wheel) == 0
+
+    def check_slots_were_released_before_the_end(self) -> None:
+        """Else the client's next request may find them taken."""
+        ((shown, ended),) = self.shown
+        assert ended == 0
+        assert b"[DONE]" not in shown
+        assert b'"finish_reason":"' not in shown
+        assert b'"error"' not in shown
 
     def meter(self, name: str) -> float:
         """A family's sum over its labels."""

@@ -68,7 +68,7 @@ async def test_a_wait_that_begins_later_ends_too() -> None:
 async def test_what_is_being_written_goes_on_and_its_next_wait_ends() -> None:
     clock = HandClock()
     wheel = wheel_of(clock)
-    next_part = asyncio.Event()
+    next_part, taken = asyncio.Event(), asyncio.Event()
 
     async def relays() -> list[object]:
         said: list[object] = []
@@ -76,9 +76,9 @@ async def test_what_is_being_written_goes_on_and_its_next_wait_ends() -> None:
             with wheel.guard(latest=clock.time + 100) as deadline:
                 deadline.set(Clock.CLIENT_WRITE, 60)
                 await next_part.wait()
-                said.append("written")
                 deadline.set(Clock.CLIENT_WRITE, 60)
-                await asyncio.sleep(0)
+                await taken.wait()
+                said.append("written")
                 deadline.set(Clock.IDLE, 60)
                 await asyncio.Event().wait()
         except DeadlinePassed as passed:
@@ -92,6 +92,11 @@ async def test_what_is_being_written_goes_on_and_its_next_wait_ends() -> None:
     await rest()
     assert not task.done()
     next_part.set()
+    await rest()
+    clock.skip(50)
+    await rest()
+    assert not task.done()
+    taken.set()
     await rest()
     clock.skip(0.03)
     await rest()

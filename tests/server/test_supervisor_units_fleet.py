@@ -97,6 +97,8 @@ def test_whoever_was_stable_clears_the_account() -> None:
 def test_it_is_hopeless_when_none_comes_up_and_not_while_one_serves() -> None:
     alone, served = Yard(1), Yard(2).up()
     for yard in (alone, served):
+        if yard is served:
+            yard.fleet.exited(1, yard.now)
         for deaths in range(GIVE_UP):
             assert not yard.fleet.hopeless, deaths
             yard.settle()
@@ -134,6 +136,17 @@ def test_fewer_workers_retire_the_last() -> None:
     yard.fleet.exited(3, yard.now)
     yard.fleet.exited(4, yard.now)
     assert yard.settle() == []
+
+
+def test_whoever_has_retired_has_not_failed() -> None:
+    yard = Yard(2).up()
+    for _ in range(4):
+        yard.fleet.want = 1
+        assert yard.settle() == [Retire(2)]
+        yard.fleet.exited(2, yard.now)
+        yard.fleet.want = 2
+        assert yard.settle() == [Start(2)]
+        yard.ready(2)
 
 
 def test_fewer_while_some_still_start() -> None:

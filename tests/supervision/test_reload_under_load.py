@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,7 +17,9 @@ import pytest
 
 from tests.harness import FakeProvider, Gateway, eventually
 from tests.harness.load import Load
+from tests.harness.processes import clients
 from tests.harness.sampling import Sampling, read
+from tests.server.raw import Wire, request
 from tests.supervision.instance import (
     QUICK,
     SLOW,
@@ -33,6 +36,7 @@ from tests.supervision.instance import (
     write,
 )
 
+ASK = b'{"model":"quick","messages":[{"role":"user","content":"hello"}]}'
 WRONG = [  # what is wrong, and how its line in the log begins to say so
     ("server: [", "gateway.yaml:"),
     ("server: {listne: 1}\nproviders: {e: {type: ech}}", "server.listne: unknown key"),
@@ -59,30 +63,32 @@ def under_load(gateway: Gateway, *, streams: int, far: bool) -> Iterator[list[Lo
         load.loses_nothing()
 
 
-def variant(config: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+def variant(config: dict[str, Any], number: int) -> dict[str, Any]:
     """A right configuration that differs a little, or not at all."""
     changed: dict[str, Any] = {**config, "providers": {name: {**each} for name, each in config["providers"].items()}}
-    kind = dice.randrange(4)
-    if kind == 1:  # a new pool for the real provider, while streams run over the old one
-        changed["providers"]["p0"]["connection_pool"] = {"max_connections_per_host": dice.randrange(50, 90)}
-    elif kind == 2:  # a provider comes, and goes with the next
-        changed["providers"]["passing"] = {"type": "echo", "models": {f"passing-{dice.randrange(9)}": {}}}
-    elif kind == 3:
-        changed["streaming"] = {"keepalive_after": f"{dice.randrange(10, 20)}s"}
+    kind = number % 4
+    if kind == 0:  # a new pool for the real provider, while streams run over the old one
+        changed["providers"]["p0"]["connection_pool"] = {"max_connections_per_host": 50 + number}
+    elif kind == 1:  # a provider comes, and goes with the next
+        changed["providers"]["passing"] = {"type": "echo", "models": {f"passing-{number}": {}}}
+    elif kind == 2:
+        changed["streaming"] = {"keepalive_after": f"{10 + number}s"}
     return changed
 
 
 def storm(gateway: Gateway, config: dict[str, Any], rounds: int, dice: random.Random) -> None:
-    """Good and bad files mixed; every outcome is exactly as it should be."""
-    for _ in range(rounds):
+    """Good and bad files mixed, every kind of them; every outcome is exactly as it should be."""
+    every = list(range(rounds))
+    dice.shuffle(every)
+    for number in every:
         good, bad = reloads(gateway)
         generation = health(gateway)["generation"]
-        if dice.random() < 0.6:
-            reload(gateway, variant(config, dice))
+        if number % 5 < 3:
+            reload(gateway, variant(config, number))
             eventually(lambda: generations(gateway) == {generation + 1}, what="the new generation everywhere")  # noqa: B023
             assert reloads(gateway) == (good + 1, bad)
             continue
-        text, words = dice.choice(WRONG)
+        text, words = WRONG[number // 2 % len(WRONG)]
         lines = len(gateway.log)
         reload(gateway, text, good=False)
         assert generations(gateway) == {generation}
@@ -135,6 +141,24 @@ def test_the_number_of_workers_goes_up_and_down() -> None:
         assert sampling.unanswered == 0
         assert restarts(gateway) == {}
         eventually(lambda: is_complete(gateway, 2), ceiling=100, what="retired workers gone")
+
+
+def test_a_retiring_worker_keeps_idle_connections_and_asks_them_to_leave(stack: ExitStack) -> None:
+    """A client that sends just as its connection is closed would lose its request: so the client is told to close."""
+    config = configuration(workers=3)
+    with Gateway(config) as gateway:
+        wires = [stack.enter_context(Wire(gateway.port)) for _ in range(24)]
+        assert {wire.ask(request(ASK)).status for wire in wires} == {200}
+        reload(gateway, {**config, "server": {**config["server"], "workers": 1}})
+        retiring = [worker["pid"] for worker in health(gateway)["workers"] if worker["state"] == "retiring"]
+        theirs = set[int]().union(*(clients(pid, gateway.port) for pid in retiring))
+        time.sleep(1)  # whoever closes idle connections soon has done so by now
+        assert theirs, "they had nobody"
+        for wire in wires:
+            port = wire.socket.getsockname()[1]
+            answer = wire.ask(request(ASK))
+            assert (answer.status, answer.headers.get("connection") == "close") == (200, port in theirs)
+        eventually(lambda: is_complete(gateway, 1), what="they leave when their last client has left")
 
 
 def ready(gateway: Gateway) -> int:

@@ -96,14 +96,19 @@ def test_one_that_was_stopped_for_a_moment_goes_on() -> None:
         load.loses_nothing()
 
 
-def test_a_stopped_supervisor_blames_nobody() -> None:
-    """It missed the workers' signs itself, as after a machine's sleep."""
+def test_a_frozen_container_blames_nobody() -> None:
+    """Everybody was stopped, as when a machine sleeps, and the supervisor wakes first: it missed the signs itself."""
     with stopped_gateway() as gateway, Load(("127.0.0.1", gateway.port), kept=4, fresh=4, model=QUICK) as load:
-        gateway.process.send_signal(signal.SIGSTOP)
+        workers = pids(gateway)
+        for pid in [gateway.process.pid, *workers]:
+            os.kill(pid, signal.SIGSTOP)
         time.sleep(2 * TIMEOUT)
         gateway.process.send_signal(signal.SIGCONT)
+        time.sleep(TIMEOUT / 4)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
         time.sleep(TIMEOUT)
         load.goes_on()
         assert restarts(gateway) == {}
-        assert is_complete(gateway, 2)
+        assert pids(gateway) == workers
     load.loses_nothing()
