@@ -28,7 +28,9 @@ capacity × period stays below 2^114 and what drains below 2^124; what overshoot
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "limit_hash.h"
+struct limit_key { /* 128 bits of a keyed hash: of rule and key */
+    uint64_t low, high;
+};
 
 enum limit_algorithm {
     LIMIT_NO_ALGORITHM,

@@ -19,8 +19,8 @@ cdef int64_t within(object value, str what, int64_t least, int64_t most) except 
 cdef class Rule:
     cdef readonly str name, algorithm, on_full
     cdef limit_rule _rule
-    cdef bint _seeded
-    cdef limit_key _seed, _prefix   # the prefix is the hash of name and algorithm under that seed
+    cdef bytes _seed, _prefix       # of the table it was last used with; the hash of name and algorithm under that
+    cdef dict _hashes               # of the latest keys
 
     cdef int _set(self, str name, int algorithm, object limit, object period, object capacity, str on_full) except -1
-    cdef int _take_seed(self, limit_key seed) except -1
+    cdef bytes _hash(self, bytes seed, object key)

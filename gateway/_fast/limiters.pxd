@@ -58,7 +58,7 @@ cdef class Slot:
 cdef class LimitTable:
     cdef Arena _arena
     cdef limit_table _table
-    cdef limit_key _seed
+    cdef bytes _seed
     cdef int64_t _patience
     cdef int _joins
     cdef list _owed                 # settlements that met a stuck stripe: (items, now, taken)

@@ -31,8 +31,9 @@ set. Here are arguments, names and what one process remembers.
 
 import os
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.string cimport memcpy
 from cython cimport final, freelist
 
 from gateway._fast.limit_rules cimport LIMIT_LARGEST, within
@@ -48,8 +49,6 @@ cdef extern from "Python.h":
     long long as_long_long "PyLong_AsLongLong"(PyObject* item) except? -1
 
 cdef extern from "limit_set.h":
-    limit_key limit_hash(limit_key seed, const unsigned char* text, size_t size) noexcept nogil
-    uint64_t limit_word(const unsigned char* text, size_t size) noexcept nogil
     int64_t limit_place(limit_table* table, char* start, int32_t rows, int32_t stripes, int32_t columns) noexcept nogil
     bint limit_make_locks(limit_table* table) noexcept nogil
     int limit_do(limit_set* set) noexcept nogil
@@ -74,23 +73,16 @@ cdef class Slot:
     """One limit for one key, in one table."""
 
     def __cinit__(self, Rule rule not None, key not None, LimitTable table not None):
-        cdef Py_ssize_t size = 0
-        cdef const unsigned char* text
-        if isinstance(key, str):
-            text = <const unsigned char*> PyUnicode_AsUTF8AndSize(key, &size)
-        elif isinstance(key, bytes):
-            text, size = <bytes> key, len(<bytes> key)
-        else:
+        if not isinstance(key, (str, bytes)):
             raise TypeError(f"a key is text or bytes, not {type(key).__name__}")
-        if not rule._seeded or rule._seed.low != table._seed.low or rule._seed.high != table._seed.high:
-            rule._take_seed(table._seed)
         self.rule, self._table, self._rule = rule, table, rule._rule
-        self._key = limit_hash(rule._prefix, text, <size_t> size)
+        memcpy(&self._key, PyBytes_AS_STRING(rule._hash(table._seed, key)), sizeof(limit_key))
         self._row = LIMIT_NO_ROW
 
     @property
     def key(self):
-        return self._key.low.to_bytes(8, "little") + self._key.high.to_bytes(8, "little")
+        """The hash."""
+        return (<char*> &self._key)[:sizeof(limit_key)]
 
 
 @final
@@ -126,9 +118,7 @@ cdef class LimitTable:
         limit_place(&self._table, start, <int32_t> rows, <int32_t> stripes, arena.COLUMNS)
         if not limit_make_locks(&self._table):
             raise OSError("this system's mutexes cannot be shared and survive their holder")
-        self._arena, self._patience = arena, patience
-        cdef const unsigned char* seed = arena.seed
-        self._seed.low, self._seed.high = limit_word(seed, 8), limit_word(seed + 8, 8)
+        self._arena, self._patience, self._seed = arena, patience, arena.seed
         self._owed, self._uncounted, self._joins = [], {}, -1
 
     def slot(self, Rule rule not None, key not None):

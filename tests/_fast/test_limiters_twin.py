@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,15 +116,6 @@ def test_a_table_that_is_too_small(steps: list[Step], rows: int) -> None:
     Both(rows=rows, stripes=2 if rows > 2 else 1).run(steps)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [(b"", "a3817f04ba25a8e66df67214c7550293"), (b"\0", "da87c1d86b99af44347659119b22fc45")],
-)
-def test_the_hash_is_siphash(text: bytes, expected: str) -> None:
-    """The first of the reference's own vectors."""
-    assert twins.limiters.siphash128(bytes(range(16)), text).hex() == expected
-
-
 @given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(KINDS))
 def test_both_name_the_same_rows(name: str, key: str, kind: str) -> None:
     shape = (kind, name, 1, SECOND, 1, "refuse")
@@ -134,3 +124,16 @@ def test_both_name_the_same_rows(name: str, key: str, kind: str) -> None:
     slots = [table.slot(rule(_fast, *shape), each) for each in (key, key.encode())]
     twin = twins.LimitTable(arena).slot(rule(twins, *shape), key)
     assert {slot.key for slot in slots} == {twin.key}
+
+
+def test_a_key_is_named_the_same_when_it_is_remembered_forgotten_or_of_another_seed() -> None:
+    tables = [
+        _fast.LimitTable(_fast.Arena(reserve=4 << 20, seed=bytes([seed] * 16)), rows=64, stripes=2) for seed in (1, 2)
+    ]
+    shared = rule(_fast, "token_bucket", "r", 1, SECOND, 1, "refuse")
+    first = [table.slot(shared, "k").key for table in tables]
+    for number in range(5000):  # more than are remembered
+        tables[0].slot(shared, f"other {number}")
+    assert [table.slot(shared, "k").key for table in tables] == first
+    assert first[0] != first[1]
+    assert len({tables[0].slot(shared, key).key for key in ("x" * 300, "x" * 301, "x" * 300)}) == 2

@@ -74,6 +74,9 @@ def test_no_descriptor_leaks_over_reloads_and_replacements(gateway: Gateway) -> 
     for _ in range(3):
         reload(gateway, config_file)
     eventually(lambda: kinds() == before, what=f"{before}")
+    for _ in range(2):
+        kill(gateway, pids(gateway)[0])
+    eventually(lambda: kinds()[0] == before[0], what=f"{before[0]}")
 
 
 def test_the_supervisor_has_one_thread_and_the_children_it_should(gateway: Gateway) -> None:

@@ -45,6 +45,7 @@ def hold_for_ever(arena: Arena) -> Callable[[int], None]:
                 if not held:
                     words.add(2)
                 held = True
+                time.sleep(dice.random() * TTL / 20)  # what others do meanwhile shows now
                 if words.load(0) != slot and time.monotonic() - began < TTL / 2:  # else we were held up, and lost it
                     words.add(3)
             else:

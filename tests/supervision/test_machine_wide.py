@@ -10,7 +10,7 @@ from tests.harness.load import Load
 from tests.harness.processes import clients
 from tests.harness.sampling import only_growing, read
 from tests.server.raw import Wire, request
-from tests.supervision.instance import QUICK, SLOW, configuration, kill, pids, repeats
+from tests.supervision.instance import QUICK, SLOW, configuration, kill, pids, reload, repeats
 
 MOST = 12
 ESTABLISHED = 1  # a state of the kernel
@@ -60,6 +60,23 @@ def has_ended(wire: Wire) -> bool:
     """The connection is no more: its worker was killed."""
     state: int = wire.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state != ESTABLISHED
+
+
+def test_what_is_in_flight_counts_on_when_a_reload_changes_the_limit(stack: ExitStack) -> None:
+    config = configuration(server={"max_in_flight": MOST})
+    with Gateway(config) as gateway:
+        wires = held(stack, gateway, 6)
+        for limit in (6, 3):
+            reload(gateway, {**config, "server": {**config["server"], "max_in_flight": limit}})
+            assert {status(gateway) for _ in range(10)} == {503}
+        reload(gateway, {**config, "server": {**config["server"], "max_in_flight": 7}})
+        for _ in range(5):
+            eventually(lambda: status(gateway) == 200, what="the seventh place")
+        held(stack, gateway, 1)
+        assert {status(gateway) for _ in range(10)} == {503}
+        wires.pop().__exit__()
+        eventually(lambda: status(gateway) == 200, what="a place is given back to whom it was taken from")
+        stack.close()
 
 
 def test_metrics_are_the_same_through_any_worker_and_count_all() -> None:

@@ -5,9 +5,7 @@ Small here; `tests/soak` does it in full.
 
 from __future__ import annotations
 
-import errno
 import random
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -163,52 +161,6 @@ def test_a_retiring_worker_keeps_idle_connections_and_asks_them_to_leave(stack: 
 
 def ready(gateway: Gateway) -> int:
     return [worker["state"] for worker in health(gateway)["workers"]].count("ready")
-
-
-def test_listeners_come_and_go() -> None:
-    """An address comes beside the first, which then goes: who is connected is served on, who connects is refused."""
-    first, second = free_ports(2)
-    config = configuration()
-    with Gateway(listening(config, first)) as gateway:
-        clients: list[Load] = []
-        with under_load(gateway, streams=10, far=False):
-            reload(gateway, listening(config, first, second))
-            for number in range(3):  # comes, goes, comes again
-                eventually(lambda: "ok" in read(second, "/live"), what="the new address")
-                with Load(
-                    ("127.0.0.1", second), kept=4, fresh=4, streams=4, words=10, model=QUICK, seed=number
-                ) as load:
-                    reload(gateway, listening(config, first))
-                    eventually(lambda: is_refused(second), what="the address is gone")
-                clients.append(load)
-                reload(gateway, listening(config, first, second))
-        with Load(("127.0.0.1", first), kept=4, fresh=4, streams=8, words=10, model=SLOW) as load:
-            write(gateway, listening(config, second))
-            hup(gateway)
-            eventually(lambda: is_refused(first), what="the first address is gone")
-        clients.append(load)
-        for load in clients:
-            assert [lost for lost in load.lost if lost.port or "ConnectionRefused" not in lost.why] == []
-        gateway.port = second
-        assert is_complete(gateway, 2)
-        assert restarts(gateway) == {}
-
-
-def listening(config: dict[str, Any], *ports: int) -> dict[str, Any]:
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    return {**config, "server": {**config["server"], "listen": addresses}}
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def is_refused(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(20)
-        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def test_fifty_reloads_at_once_are_some_reloads() -> None:

@@ -4,50 +4,17 @@ it has formulas, and a table that is a dictionary. Of one process: there is noth
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 MOST = 2**63 - 1
-MASK = 2**64 - 1
 
 
-def siphash128(seed: bytes, text: bytes) -> bytes:
-    """SipHash-2-4, 16 bytes, as its paper and reference say."""
-    k0, k1 = int.from_bytes(seed[:8], "little"), int.from_bytes(seed[8:], "little")
-    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D ^ 0xEE, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
-
-    def turn(x: int, bits: int) -> int:
-        return (x << bits | x >> (64 - bits)) & MASK
-
-    def sip(rounds: int) -> None:
-        a, b, c, d = v
-        for _ in range(rounds):
-            a = (a + b) & MASK
-            b = turn(b, 13) ^ a
-            a = turn(a, 32)
-            c = (c + d) & MASK
-            d = turn(d, 16) ^ c
-            a = (a + d) & MASK
-            d = turn(d, 21) ^ a
-            c = (c + b) & MASK
-            b = turn(b, 17) ^ c
-            c = turn(c, 32)
-        v[:] = a, b, c, d
-
-    whole = text + bytes(7 - len(text) % 8) + bytes([len(text) % 256])
-    for start in range(0, len(whole), 8):
-        word = int.from_bytes(whole[start : start + 8], "little")
-        v[3] ^= word
-        sip(2)
-        v[0] ^= word
-    v[2] ^= 0xEE
-    sip(4)
-    low = v[0] ^ v[1] ^ v[2] ^ v[3]
-    v[1] ^= 0xDD
-    sip(4)
-    return low.to_bytes(8, "little") + (v[0] ^ v[1] ^ v[2] ^ v[3]).to_bytes(8, "little")
+def keyed(seed: bytes, text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16, key=seed).digest()
 
 
 @dataclass(frozen=True)
@@ -227,8 +194,8 @@ class LimitTable:
         self._rows: dict[bytes, Row] = {}
 
     def slot(self, rule: Rule, key: bytes | str) -> Slot:
-        prefix = siphash128(self._arena.seed, f"{rule.algorithm}:{rule.name}".encode())
-        return Slot(rule, siphash128(prefix, key.encode() if isinstance(key, str) else key))
+        prefix = keyed(self._arena.seed, f"{rule.algorithm}:{rule.name}".encode())
+        return Slot(rule, keyed(prefix, key.encode() if isinstance(key, str) else key))
 
     def take(self, items: Any, now: int) -> Refusal | None:
         return self._do(items, now, now, asks=True)

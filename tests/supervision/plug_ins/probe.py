@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+from gateway._fast import uniform
 from gateway.config import PolicyOptions
 from gateway.errors import GatewayError, Kind, Whose
 from gateway.exchange import Exchange
@@ -37,7 +38,7 @@ class Probe:
     Options = ProbeOptions
 
     def __init__(self, options: ProbeOptions) -> None:
-        self.draws = [random.random() for _ in range(4)]
+        self.draws = [draw() for _ in range(4) for draw in (random.random, uniform)]
         orders = json.loads(Path(options.orders).read_text())
         role = "checker" if os.getsid(0) == os.getpid() else "worker"
         perform(orders.get(role, "nothing"))
