@@ -130,7 +130,7 @@ def test_a_key_is_named_the_same_when_it_is_remembered_forgotten_or_of_another_s
     tables = [
         _fast.LimitTable(_fast.Arena(reserve=4 << 20, seed=bytes([seed] * 16)), rows=64, stripes=2) for seed in (1, 2)
     ]
-    shared = rule(_fast, "token_bucket", "r", 1, SECOND, 1, "refuse")
+    shared = _fast.TokenBucket("r", limit=1, period=SECOND)
     first = [table.slot(shared, "k").key for table in tables]
     for number in range(5000):  # more than are remembered
         tables[0].slot(shared, f"other {number}")
