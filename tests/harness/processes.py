@@ -61,6 +61,17 @@ def clients(pid: int, port: int) -> set[int]:
     return found
 
 
+def users_of(folder: Path) -> set[int]:
+    """Whoever has a file below it open, but this process."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            with suppress(OSError):
+                if any(what.startswith(f"{folder}/") for what in descriptors(int(process.name)).values()):
+                    found.add(int(process.name))
+    return found
+
+
 def kill_known(pid: int, port: int) -> set[int]:
     """Kill -9, exactly between two of its steps, and say whose connections it had."""
     os.kill(pid, signal.SIGSTOP)

@@ -104,7 +104,8 @@ def test_everybody_is_told_to_stop(stack: ExitStack) -> None:
 
 
 def test_a_retiring_worker_that_is_killed_takes_only_its_own(stack: ExitStack) -> None:
-    config = configuration(workers=3)
+    """Nobody takes its slot afterwards; what it held is given back all the same."""
+    config = configuration(workers=3, server={"max_in_flight": 18})
     with Gateway(config) as gateway:
         wires = begun(stack, gateway, 18)
         reload(gateway, {**config, "server": {**config["server"], "workers": 1}})
@@ -117,6 +118,9 @@ def test_a_retiring_worker_that_is_killed_takes_only_its_own(stack: ExitStack) -
         stack.close()
         eventually(lambda: is_complete(gateway, 1), ceiling=100)
         assert gateway.metrics()["llm_gateway_active_requests"] == 0
+        with ExitStack() as again:
+            begun(again, gateway, 18)
+            assert gateway.chat(model=QUICK).status_code == 503
 
 
 def is_whole(wire: Wire) -> bool:

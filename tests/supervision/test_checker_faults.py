@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness import Gateway, eventually
 from tests.harness.load import Load
-from tests.harness.processes import children, is_alive
+from tests.harness.processes import children, is_alive, users_of
 from tests.harness.sampling import read
 from tests.supervision.instance import (
     PROBING,
@@ -86,8 +86,10 @@ def test_what_a_plug_in_may_do_in_the_check(running: Running, habit: str) -> Non
     gateway, config, orders = running
     order(orders, checker=habit)
     workers = pids(gateway)
-    reload(gateway, config)
-    assert sorted(children(gateway.process.pid)) == sorted(workers)
+    for _ in range(5):
+        reload(gateway, config)
+    everybody = {gateway.process.pid, *workers}
+    eventually(lambda: users_of(gateway.folder) == everybody, what="what it started has ended with it")
     assert len(os.listdir(f"/proc/{gateway.process.pid}/task")) == 1
 
 

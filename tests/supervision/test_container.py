@@ -44,7 +44,7 @@ def test_process_one(tmp_path: Path) -> None:
             os.kill(supervisor, signal.SIGHUP)
             eventually(lambda: f'reload_total{{result="success"}} {number}' in read(port), what="a reload")  # noqa: B023
         eventually(lambda: ended_children(supervisor) == [], what="zombies are reaped")
-        assert len(children(supervisor)) == 2
+        eventually(lambda: len(children(supervisor)) == 2, what="nobody but the workers")
         os.kill(children(supervisor)[0], signal.SIGKILL)
         eventually(lambda: 'restarts_total{reason="killed"} 1' in read(port), what="a restart")
         os.kill(supervisor, signal.SIGTERM)

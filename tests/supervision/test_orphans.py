@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack
-from pathlib import Path
 
 from tests.harness import Gateway, eventually
 from tests.harness.load import Load
-from tests.harness.processes import is_alive, state
+from tests.harness.processes import is_alive, state, users_of
 from tests.server.raw import Wire, request
 from tests.supervision.instance import SLOW, configuration, pids, said
 
@@ -59,19 +58,6 @@ def test_one_killed_in_the_middle_of_a_start_leaves_nobody() -> None:
         gateway.process.send_signal(signal.SIGHUP)
         gateway.process.send_signal(signal.SIGKILL)
         gateway.process.wait(20)
-        eventually(lambda: not group_of(gateway), ceiling=100, what=f"processes left: {group_of(gateway)}")
-
-
-def group_of(gateway: Gateway) -> list[int]:
-    """Whoever lives of those that had the gateway's log folder open or its title: found by its environment."""
-    marker = str(gateway.folder)
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                links = [os.readlink(each) for each in (process / "fd").iterdir()]
-            except OSError:
-                continue
-            if any(marker in link for link in links) and int(process.name) != os.getpid():
-                found.append(int(process.name))
-    return found
+        eventually(
+            lambda: not users_of(gateway.folder), ceiling=100, what=f"processes left: {users_of(gateway.folder)}"
+        )
