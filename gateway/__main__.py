@@ -68,21 +68,23 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def check(chosen: argparse.Namespace) -> int:
-    """Print every problem of a configuration."""
-    config = _load(chosen.files)
-    snapshot = None if config is None else _wire(config)
-    if config is None or snapshot is None:
+    """Print every problem of a configuration: those for which a start or a reload would refuse it."""
+    from gateway.server.examination import examine
+    from gateway.server.verdict import Refused
+
+    found = examine(chosen.files, None)
+    if isinstance(found, Refused):
+        print(found.text, end="", file=sys.stderr)
         return 1
-    for warning in config.warnings:
+    for warning in found.warnings:
         print(f"warning: {warning}")
-    names = ", ".join(str(file) for file in chosen.files)
-    print(f"{names}: good (providers: {len(config.providers)}, models: {len(snapshot.plans)})")
+    print(f"{', '.join(map(str, chosen.files))}: good (models: {len(found.models)})")
     return 0
 
 
 def explain(chosen: argparse.Namespace) -> int:
     """Print the assembled path of a request."""
-    config = _load([chosen.file])
+    config = _load(chosen.file)
     snapshot = None if config is None else _wire(config)
     if snapshot is None:
         return 1
@@ -117,13 +119,13 @@ def version(_: argparse.Namespace) -> int:
     return 0
 
 
-def _load(files: list[Path]) -> Config | None:
+def _load(file: Path) -> Config | None:
     """The checked configuration, or None after its problems were printed."""
     from gateway import wiring
     from gateway.config import ConfigError, render_problems
 
     try:
-        return wiring.load(files)
+        return wiring.load([file])
     except ConfigError as wrong:
         print(render_problems(wrong), end="", file=sys.stderr)
         return None

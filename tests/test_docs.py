@@ -20,16 +20,10 @@ import yaml
 
 from gateway import __main__ as command_line
 from gateway import __version__, catalog, errors, wiring
-from gateway._fast import LimitTable
 from gateway.config import schema
 from gateway.errors import Kind
-from gateway.server.fleet_meters import FleetMeters
+from gateway.server.examination import own_meters
 from gateway.telemetry.access_log import NAMES
-from gateway.telemetry.limit_meters import LimitMeters
-from gateway.telemetry.memory_meters import MemoryMeters
-from gateway.telemetry.meters import Meters
-from gateway.telemetry.process_meters import ProcessMeters
-from gateway.telemetry.request_meters import RequestMeters
 from tests.harness import Gateway, eventually
 
 ROOT = Path(__file__).parents[1]
@@ -131,20 +125,22 @@ def test_every_error_is_documented() -> None:
     assert ours <= {kind.code for kind in vars(errors).values() if isinstance(kind, Kind)}
 
 
+METRICS = {
+    row[0].strip("`"): row[1:3] for row in rows(DOCS["observability.md"]) if re.match("`(llm_gateway|process)_", row[0])
+}
+
+
 def test_every_metric_is_documented_with_its_labels_and_nothing_else() -> None:
-    meters = Meters()
-    RequestMeters(meters)
-    ProcessMeters(meters)
-    MemoryMeters(meters)
-    LimitMeters(meters, LimitTable(meters.arena))
-    FleetMeters(meters)
-    there = {family.name: [family.kind, ", ".join(family.shown_labels)] for family in meters.families()}
-    written = {
-        row[0].strip("`"): row[1:3]
-        for row in rows(DOCS["observability.md"])
-        if re.match("`(llm_gateway|process)_", row[0])
-    }
-    assert written == there
+    there = {family.name: [family.kind, ", ".join(family.shown_labels)] for family in own_meters().families()}
+    assert there == METRICS
+
+
+def test_how_each_gauge_comes_from_several_workers_is_documented() -> None:
+    one, each = re.findall("^- one .*?(?=^- |^$)", DOCS["observability.md"], re.MULTILINE | re.DOTALL)
+    for family in own_meters().families():
+        across = family.shape.across
+        listed = [name for name in (one, each) if re.search(rf"`{family.name}`", name)]
+        assert listed == {"summed": [], "one": [one], "each": [each]}[across], family.name
 
 
 def test_every_field_of_the_access_log_is_documented() -> None:
@@ -186,6 +182,8 @@ def test_what_the_readme_shows_works() -> None:
             assert answer.status_code == 200, command
             assert ("-N" in command) == answer.headers["content-type"].startswith("text/event-stream")
             shown.add(url.removeprefix(gateway.url))
+        lines = httpx.get(f"{gateway.url}/metrics", timeout=10).text.splitlines()
+        assert {line.split()[2] for line in lines if line.startswith("# TYPE ")} <= set(METRICS)
         assert there == {path.replace("/echo", "/{id}") for path in shown} | {"/live", "/ready"}
         (python,) = blocks(README, "python")
         said = io.StringIO()

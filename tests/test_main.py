@@ -111,7 +111,7 @@ def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path, capsys: pytest.C
     assert command_line.main(["check", str(file)]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[0].startswith(f"warning: {file}:1:")
-    assert said.endswith(f"{file}: good (providers: 1, models: 0)\n")
+    assert said.endswith(f"{file}: good (models: 0)\n")
     assert "canary" not in said
 
 
@@ -123,6 +123,29 @@ def test_check_wires_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         said = capsys.readouterr().err
         assert said.startswith(f"{file}:1:13: providers.p: cannot be built: TypeError in ")
         assert said.endswith("1 problem\n")
+
+
+def test_check_refuses_what_a_start_would(tmp_path: Path) -> None:
+    """A log that cannot be written, and settings that cannot be sent to the workers."""
+    (tmp_path / "acme_local.py").write_text(
+        "from gateway.config import PolicyOptions\n"
+        "def made():\n    class Options(PolicyOptions): ...\n    return Options\n"
+        "class Policy:\n    Options = made()\n"
+        "    def __init__(self, options): ...\n    def admit(self, exchange): ...\n"
+    )
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        f"logging: {{access_log: {tmp_path}/nowhere/log}}\n"
+        'policies: [{type: "acme_local:Policy"}]\nserver: {listen: "127.0.0.1:0"}\n'
+    )
+    environ = {"PYTHONPATH": str(tmp_path)}
+    checked = llm_gateway("check", file, environ=environ)
+    started = llm_gateway("run", "--config", file, environ=environ)
+    assert checked.returncode == started.returncode == 1
+    assert checked.stderr == started.stderr
+    assert f"{file}:1:23: logging.access_log: cannot write" in checked.stderr
+    assert f"{file}:2:12: policies[0]: its settings cannot be sent to the workers" in checked.stderr
+    assert checked.stderr.endswith("\n2 problems\n")
 
 
 def test_a_module_that_exits_while_it_is_imported_is_a_problem_like_any_other(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@
      its own deadline: reported late it counts as failed; reported in another epoch it counts as nothing, which is also
      how a call that began before the breaker opened cannot close it. The word knows only the latest deadline: a
      probe that is never reported is noticed `probe_time` after the round's last permit, and a round gives no more than
-     `probes` of them. A withdrawn probe (the client went away) is given again.
+     `probes` of them. A withdrawn probe (the client went away) is given again. Where a reload wants fewer probes than
+     have succeeded already and none is out, one more is given, and its success closes.
    - Epochs repeat after 1024 changes. A permit kept as long as that would be taken for a new one, once.
    - The window is a tumbling one and begins with the first call after the end of the last. Its 20 bits repeat after
      29.1 hours: calls of a window that began a multiple of that ago (to the window's length) count once more. A `now`
@@ -106,7 +107,8 @@ static inline int64_t breaker_allow(uint64_t *at, int64_t now, const BreakerRule
                 return BREAKER_REFUSED;
             next = breaker_half_open(breaker_turned(aged, BREAKER_HALF_OPEN), deadline, 1, 0);
         } else {
-            if (breaker_given(aged) >= (uint64_t)rule->probes) return BREAKER_REFUSED;
+            if (breaker_given(aged) >= (uint64_t)rule->probes && breaker_given(aged) != breaker_succeeded(aged))
+                return BREAKER_REFUSED;
             uint64_t latest = deadline > breaker_tick(aged) ? deadline : breaker_tick(aged);
             next = breaker_half_open(aged, latest, breaker_given(aged) + 1, breaker_succeeded(aged));
         }

@@ -78,6 +78,14 @@ static inline bool limit_lock_all(struct limit_set* set) {
     return true;
 }
 
+/* Whether the set can do without the whole table. */
+static inline bool limit_pass_over_all(struct limit_set* set) {
+    if (set->patience) limit_count(set->table, LIMIT_BUSY);
+    for (uint64_t left = limit_stripes(set); left; left &= left - 1)
+        if (!limit_pass_over(set, __builtin_ctzll(left))) return false;
+    return true;
+}
+
 /* 2 */
 
 static inline bool limit_is_at(const struct limit_table* table, int32_t row, struct limit_key key) {
@@ -250,14 +258,13 @@ static inline bool limit_ready(struct limit_set* set) {
     if (__builtin_expect(__atomic_load_n(&table->head->columns, __ATOMIC_RELAXED) <= (uint32_t)set->column, 0))
         limit_column_used(table, set->column);
     if (__builtin_expect(table->journals[set->column].active == 0, 1)) return true;
-    set->refused = 0;
-    set->report = (struct limit_report){.retry_after = set->patience};
     return limit_mend(table, set->column, set->patience);
 }
 
 static inline enum limit_reason limit_do(struct limit_set* set) {
     enum limit_reason reason = LIMIT_TAKEN;
-    if (!limit_ready(set) || !limit_lock_all(set)) return LIMIT_STUCK;
+    if (!limit_ready(set)) return limit_pass_over_all(set) ? LIMIT_TAKEN : LIMIT_STUCK;
+    if (!limit_lock_all(set)) return LIMIT_STUCK;
     limit_find_all(set);
     for (int32_t i = 0; i < set->count && reason == LIMIT_TAKEN; i++) {
         set->refused = i;
@@ -268,10 +275,11 @@ static inline enum limit_reason limit_do(struct limit_set* set) {
     return reason;
 }
 
-/* What is left of the first step's limit and when all of it is back, into the report; false if its stripe is stuck. */
+/* What is left of the first step's limit and when all of it is back, into the report; false if its stripe is stuck,
+   even to a limit that would let pass: what is not locked is not looked at. */
 static inline bool limit_peek(struct limit_set* set) {
     struct limit_step* step = &set->steps[0];
-    if (!limit_ready(set) || !limit_lock_all(set)) return false;
+    if (!limit_ready(set) || !limit_lock_all(set) || step->passed_over) return false;
     limit_find_all(set);
     limit_begin(set, step);
     set->report = limit_describe(&step->next, step->rule, 0, limit_advance(&step->next, step->rule, set->now));

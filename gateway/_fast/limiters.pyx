@@ -52,6 +52,7 @@ cdef extern from "limit_set.h":
     int64_t limit_place(limit_table* table, char* start, int32_t rows, int32_t stripes, int32_t columns) noexcept nogil
     bint limit_make_locks(limit_table* table) noexcept nogil
     int limit_do(limit_set* set) noexcept nogil
+    bint limit_pass_over_all(limit_set* set) noexcept nogil
     bint limit_peek(limit_set* set) noexcept nogil
     bint limit_recover(limit_table* table, int32_t column, int32_t by, int64_t patience_ns) noexcept nogil
 
@@ -131,13 +132,16 @@ cdef class LimitTable:
         cdef limit_set set
         cdef int reason
         items = PySequence_Fast(items, "a set is a list of pairs of slot and cost")
+        if self._owed or self._joins != self._arena.joins:
+            items = list(items)     # to enter and to pay may run the counters' code, which could change the caller's
         self._begin(&set, steps, now)
         self._read(&set, items, True)
         if self._joins != self._arena.joins and not self._enter():
-            return Refusal(index=0, reason="busy", remaining=0, reset=0, retry_after=self._patience)
-        if self._owed:
-            self._pay()
-        reason = limit_do(&set)
+            reason = LIMIT_TAKEN if limit_pass_over_all(&set) else LIMIT_STUCK
+        else:
+            if self._owed:
+                self._pay()
+            reason = limit_do(&set)
         self._note(items, &set, reason == LIMIT_TAKEN)
         return None if reason == LIMIT_TAKEN else self._refusal(&set, reason)
 
@@ -196,6 +200,7 @@ cdef class LimitTable:
         if self._joins >= 0:
             self._owed.clear()
             self._uncounted.clear()
+            self._joins = -1        # once: what passes uncounted until we are in is ours
         if journal.owner != name:
             if not self.recover(self._arena.column):
                 return False
@@ -264,12 +269,12 @@ cdef class LimitTable:
         cdef limit_step steps[LIMIT_SET_MOST]
         cdef limit_set set
         cdef int reason
-        if self._joins != self._arena.joins and not self._enter():
-            return False
         self._begin(&set, steps, now)
         set.taken, set.patience = taken, patience
         set.asks = False
-        self._read(&set, items, False)
+        self._read(&set, items, False)  # before anything can keep it waiting: what is owed is sound
+        if self._joins != self._arena.joins and not self._enter():
+            return False
         reason = limit_do(&set)
         self._note(items, &set, False)
         return reason == LIMIT_TAKEN
@@ -284,7 +289,11 @@ cdef class LimitTable:
 
     def _without_uncounted(self, list items not None):
         """What was never counted cannot be given back: someone else's would be."""
+        cdef limit_step steps[LIMIT_SET_MOST]
+        cdef limit_set set
         cdef Slot slot
+        self._begin(&set, steps, 0)
+        self._read(&set, items, False)  # wrong ones change nothing
         settled = []
         for slot, amount in items:
             uncounted = self._uncounted.get(slot.key, 0)

@@ -74,7 +74,7 @@ class Crew:
     def employ(self, want: int, timeout: float, adopt: Adopt) -> None:
         """So many workers, by this configuration; `settle` does the rest."""
         self.fleet.want = want
-        self._watch.change(timeout)
+        self._watch.change(timeout, time.monotonic())
         self._adopt = adopt
         self.tell(adopt)
 

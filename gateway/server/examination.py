@@ -1,7 +1,8 @@
 """What the checker does in its process: load, wire, and prove that the workers can be sent what came out.
 
-All of it happens here as it will in a worker: the configuration crosses to the workers as a pickle, so it is
-pickled here and taken apart again, and an extension whose settings do not survive that is named.
+`llm-gateway check` does the same, so that it finds whatever a start or a reload would. All of it happens here as it
+will in a worker: the configuration crosses to the workers as a pickle, so it is pickled here and taken apart again,
+and an extension whose settings do not survive that is named.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway import wiring
+from gateway._fast import LimitTable
 from gateway.config import Config, ConfigError, Section
+from gateway.server.fleet_meters import FleetMeters
 from gateway.server.processors import usable
 from gateway.server.settings import settings_of
 from gateway.server.verdict import Approved, Refused
+from gateway.telemetry.limit_meters import LimitMeters
+from gateway.telemetry.memory_meters import MemoryMeters
 from gateway.telemetry.meters import Meters
+from gateway.telemetry.request_meters import RequestMeters
 
 NOT_FILES = ("stderr", "off")
 
@@ -25,7 +31,7 @@ def examine(files: Sequence[Path], workers: int | None) -> Approved | Refused:
     """Everything about a configuration that can be known before it serves."""
     try:
         config = wiring.load(files)
-        wiring.wire(config, meters=Meters())
+        plans = wiring.wire(config, meters=own_meters()).plans
     except ConfigError as wrong:
         return Refused(tuple(map(str, wrong.problems)))
     problems = [*_logs(config), *_unsendable(config)]
@@ -35,14 +41,18 @@ def examine(files: Sequence[Path], workers: int | None) -> Approved | Refused:
         settings=settings_of(config, workers=workers, usable=usable()),
         config=pickle.dumps(config),
         warnings=tuple(map(str, config.warnings)),
-        models=tuple(served(config)),
+        models=(*config.models, *(model for model in plans if model not in config.models)),  # routes first
     )
 
 
-def served(config: Config) -> list[str]:
-    """Every model that clients may ask for, routes first."""
-    own = (model for options in config.providers.values() for model in options.models)
-    return list(dict.fromkeys([*config.models, *own]))
+def own_meters() -> Meters:
+    """With every family of ours: an extension that wants the name of one is refused here, not missed by a worker."""
+    meters = Meters()
+    RequestMeters(meters)
+    FleetMeters(meters)
+    MemoryMeters(meters)
+    LimitMeters(meters, LimitTable(meters.arena))
+    return meters
 
 
 def _logs(config: Config) -> Iterator[str]:

@@ -50,9 +50,9 @@ class Reloads:
         selector: selectors.BaseSelector,
         own_log: OwnLog,
         notify: Notifier,
-        began: Callable[[Approved], None],
+        opened: Callable[[Sequence[Listener]], None],
     ) -> None:
-        """`began` is called once: when the first one's sockets are open, before its workers start."""
+        """`opened` is called for each: when all its sockets are open, before any worker hears of it."""
         self.settings: Settings | None = None
         self.first: Approved | None = None
         self.adopting = False  # some workers do not serve by the newest yet
@@ -63,7 +63,7 @@ class Reloads:
         self._selector = selector
         self._log = own_log
         self._notify = notify
-        self._began = began
+        self._opened = opened
         self._generation = 0
         self._listening = False
         self._check: Check | None = None
@@ -151,13 +151,13 @@ class Reloads:
         wanted = {_place(address): address for address in settings.addresses}
         kept = [listener for listener in self._crew.listeners if _place(listener.address) in wanted]
         there = {_place(listener.address) for listener in kept}
-        fresh = self._opened([address for place, address in wanted.items() if place not in there], settings.workers)
+        fresh = self._open([address for place, address in wanted.items() if place not in there], settings.workers)
+        by_place = {_place(listener.address): listener for listener in (*kept, *fresh)}
+        listeners = [by_place[place] for place in wanted]  # as they are written
         try:
             _grow(kept, settings.workers)
+            self._opened(listeners)
             self._send_log_to(settings)
-            if self.settings is None:
-                self._crew.listeners = fresh
-                self._began(found)
         except Refusal:
             _close(fresh)
             raise
@@ -166,8 +166,8 @@ class Reloads:
                 log.warning(text)
         if self.adopting and self._generation > 1:  # the one before is overtaken
             self._meters.reloads["success"].add()
-        dropped = [listener for listener in self._crew.listeners if listener not in (*kept, *fresh)]
-        self._crew.listeners = [*kept, *fresh]
+        dropped = [listener for listener in self._crew.listeners if listener not in listeners]
+        self._crew.listeners = listeners
         self._employ(found)
         self._crew.settle(time.monotonic())
         self._crew.finish(dropped)
@@ -189,7 +189,7 @@ class Reloads:
         if not self.adopting:
             self._notify.ready()
 
-    def _opened(self, addresses: Iterable[Address], workers: int) -> list[Listener]:
+    def _open(self, addresses: Iterable[Address], workers: int) -> list[Listener]:
         opened: list[Listener] = []
         for address in addresses:
             try:

@@ -29,6 +29,7 @@ from gateway.server.crew import Crew
 from gateway.server.departure import CUT, TELL
 from gateway.server.fleet import Phase
 from gateway.server.fleet_meters import FleetMeters
+from gateway.server.listeners import Listener
 from gateway.server.own_log import OwnLog
 from gateway.server.pid_file import PidFile, Taken
 from gateway.server.readiness import Notifier
@@ -93,6 +94,7 @@ class Supervisor:
     ) -> None:
         self._announce: Announce | None = announce
         self._port_file = port_file
+        self._port: int | None = None  # as it is written there
         self._lock = lock
         self._status: int | None = None
         self._stopping = False
@@ -117,7 +119,7 @@ class Supervisor:
             selector=self._selector,
             own_log=self._log,
             notify=self._notify,
-            began=self._write_port,
+            opened=self._write_port,
         )
 
     def serve(self) -> int:
@@ -267,13 +269,14 @@ class Supervisor:
 
     # --- what others call -------------------------------------------------------------------------------------
 
-    def _write_port(self, _: Approved) -> None:
-        port = next((listener.port for listener in self._crew.listeners if listener.port), 0)
-        if self._port_file is not None:
+    def _write_port(self, listeners: Sequence[Listener]) -> None:
+        port = next((listener.port for listener in listeners if listener.port), 0)
+        if self._port_file is not None and port != self._port:
             try:
                 self._port_file.write_text(f"{port}\n")
             except OSError as problem:
                 raise Refusal(f"cannot write {self._port_file}: {problem.strerror}") from problem
+        self._port = port
 
     def _clean(self) -> None:
         """In a child: none of these is its own."""

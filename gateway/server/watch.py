@@ -30,15 +30,18 @@ class Watch:
     def interval(self) -> float:
         return min(SELDOM, self._timeout / LOOKS)
 
-    def change(self, timeout: float) -> None:
-        self._timeout = timeout
+    def change(self, timeout: float, now: float) -> None:
+        """Another timeout; who is alive keeps to the old rhythm until its next sign, which must not be missed."""
+        if timeout != self._timeout:
+            self._from = now + beat_interval(self._timeout)
+            self._timeout = timeout
 
     def look(self, now: float, beats: Mapping[int, float]) -> list[int]:
         """The slots whose worker is to be replaced, by the time of each one's last sign."""
         late = now - self._looked > self.interval + self._timeout / 4
         self._looked = now
         if late:
-            self._from = now
+            self._from = max(self._from, now)
         patience = self._timeout - self.interval
         return [slot for slot, beat in beats.items() if now - max(beat, self._from) >= patience]
 

@@ -96,6 +96,11 @@ class Worker:
         self.logs = WorkerLogs()
         self._scrape = Meters(arena)
         self._limits = LimitTable(arena)
+        self._process = ProcessMeters(self._scrape)  # these first: no extension can take their names
+        self._process.stamp()  # until then others would show zeros for this process
+        self._generation_shown = generation_shown(self._scrape)
+        MemoryMeters(self._scrape)
+        LimitMeters(self._scrape, self._limits)
         self._inbox: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leftovers = Leftovers()
@@ -136,14 +141,10 @@ class Worker:
         self.logs.change(self._config.logging)
         self._arena.generation = adopt.generation
         snapshot = wire(self._config, adopt.generation, self._scrape, limits=self._limits)
-        MemoryMeters(self._scrape)
-        LimitMeters(self._scrape, self._limits)
-        self._process = ProcessMeters(self._scrape)
         meters = RequestMeters(self._scrape)
         meters.build_info(__version__, self._config.server.lane)
         meters.watch_log("application", self.logs.application)
         meters.watch_log("access", self.logs.access)
-        self._generation_shown = generation_shown(self._scrape)
         self._runtime = Runtime(
             snapshot, TimerWheel(), self._scrape, meters, None, roster=self._roster, slot=self._slot
         )
@@ -188,7 +189,7 @@ class Worker:
         access = self.logs.access.writer
         self._runtime.access_log = access if access.enabled else None
         self._generation_shown.set(snapshot.generation)
-        self._scrape.keep(snapshot.generation, self._config.providers)
+        self._scrape.keep(snapshot.generation, {"provider": snapshot.providers, "model": snapshot.plans})
         for name in self._config.providers:
             self._runtime.meters.provider(name)
         self._roster.adopts(self._slot, snapshot.generation)

@@ -19,9 +19,9 @@ The rules:
   counted in one cell whose labels all say ``other``, and
   ``llm_gateway_metric_series_dropped_total{metric}`` counts how often a cell was refused.
 * Numbers that somebody else keeps are fetched by callbacks, before each scrape.
-* A reload: ``keep(generation, providers)`` once the new configuration is adopted, ``forget()`` once no older exchange
+* A reload: ``keep(generation, labels)`` once the new configuration is adopted, ``forget()`` once no older exchange
   runs here, and then ``Arena.sweep(generation)`` once every worker has said so. Until it is swept a series is shown.
-  Who holds cells with the label ``provider`` drops them when ``when_forgetting`` says so. A plug-in need not know of
+  Who holds cells with one of these labels drops them when ``when_forgetting`` says so. A plug-in need not know of
   this: only metrics of the gateway itself are swept.
 * Use it from the thread of the event loop only.
 """
@@ -31,12 +31,12 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell
 from gateway.telemetry.directory import Directory
-from gateway.telemetry.families import OTHER, WORKER, Across, Family, Shape, Values
+from gateway.telemetry.families import OTHER, WORKER, Across, Family, Shape, Values, clean
 
 MAX_SERIES = 2_000
 OURS = "llm_gateway_"
@@ -59,7 +59,7 @@ class Meters:
         self._by_shape: dict[str, Family[Any]] = {}
         self._before_scrape: list[Callable[[], None]] = []
         self._forgetting: list[Callable[[], None]] = []
-        self._providers: frozenset[str] | None = None
+        self._kept: dict[str, frozenset[str]] = {}
         self._spare: Arena | None = None
         self._complained = False
         self._directory = Directory(self.arena, self)
@@ -119,13 +119,13 @@ class Meters:
         while self._directory.follow():
             pass
 
-    def keep(self, generation: int, providers: Collection[str]) -> None:
-        """From this generation on, only these providers' series are wanted, and those that belong to no provider.
+    def keep(self, generation: int, labels: Mapping[str, Collection[str]]) -> None:
+        """From this generation on, of these labels (``provider``, ``model``) only these values' series are wanted.
 
         Raises TimeoutError when the directory is held: then nothing may be swept in the name of this process.
         """
         self.arena.generation = generation
-        self._providers = frozenset(providers)
+        self._kept = {label: frozenset(map(clean, values)) | {NO_PROVIDER, OTHER} for label, values in labels.items()}
         self.adopt_all()
         for family in self.families():
             self.arena.stamp(family.shape.declaration(family.help))
@@ -133,11 +133,13 @@ class Meters:
                 if self._keeps(family, values):
                     self.arena.stamp(family.shape.series_name(values))
 
-    def keeps(self, provider: str) -> bool:
-        return self._providers is None or provider in self._providers or provider in (NO_PROVIDER, OTHER)
+    def keeps(self, labels: Sequence[str], values: Sequence[str]) -> bool:
+        """Does the configuration know all of these values?"""
+        pairs = zip(labels, values, strict=True)
+        return all(label not in self._kept or clean(value) in self._kept[label] for label, value in pairs)
 
     def when_forgetting(self, drop: Callable[[], None]) -> None:
-        """Call this when cells of providers that are not kept must be held no longer."""
+        """Call this when cells of label values that are not kept must be held no longer."""
         self._forgetting.append(drop)
 
     def forget(self) -> None:
@@ -179,9 +181,7 @@ class Meters:
             family.lose(values)
 
     def _keeps(self, family: Family[Any], values: Values) -> bool:
-        if not family.name.startswith(OURS) or "provider" not in family.labels:
-            return True
-        return self.keeps(values[family.labels.index("provider")])
+        return not family.name.startswith(OURS) or self.keeps(family.labels, values)
 
     def _family(self, shape: Shape, help: str) -> Family[Any]:
         known = self._families.get(shape.name)

@@ -143,10 +143,10 @@ class RequestMeters:
             self._meters.when_forgetting(self.forget)
 
     def forget(self) -> None:
-        """Drop the cells of providers that the meters do not keep. Called by them when no older exchange runs."""
+        """Drop the cells of names that the meters do not keep. Called by them when no older exchange runs."""
         keeps = self._meters.keeps
-        self._routes = {names: route for names, route in self._routes.items() if keeps(names[0])}
-        self._providers = {name: provider for name, provider in self._providers.items() if keeps(name)}
+        self._routes = {names: route for names, route in self._routes.items() if keeps(ROUTE, names)}
+        self._providers = {name: provider for name, provider in self._providers.items() if keeps(ROUTE[:1], (name,))}
 
     def overhead(self, part: str) -> HistogramCell:
         known = self._parts.get(part)

@@ -69,6 +69,22 @@ def test_open_for_its_time_and_less_than_a_tick_longer(fast: ModuleType, breaker
     assert breaker.allow(now + 5 * SECOND + TICK, one) >= 0
 
 
+def test_a_reload_that_wants_fewer_probes_than_have_succeeded_does_not_shut_it_for_ever(
+    fast: ModuleType, breaker: Any
+) -> None:
+    three, one, then = rule(fast, probes=3), rule(fast, probes=1), NOW + 5 * SECOND
+    opened(breaker, three)
+    first, second = breaker.allow(then, three), breaker.allow(then, three)
+    assert not breaker.success(then, three, first)
+    assert breaker.allow(then, one) == -1  # one is out
+    assert not breaker.withdraw(then, one, second)
+    last = breaker.allow(then, one)
+    assert last >= 0
+    assert breaker.allow(then, one) == -1
+    assert breaker.success(then, one, last)
+    assert breaker.state(then, one) == "closed"
+
+
 def test_as_many_probes_as_the_rule_says_and_their_success_closes_it(fast: ModuleType, breaker: Any) -> None:
     one, then = rule(fast), NOW + 5 * SECOND
     opened(breaker, one)

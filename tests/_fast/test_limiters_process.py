@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from gateway import _fast
 from gateway._fast import Arena, Concurrency, FixedWindow, LimitTable, SlidingWindow, Slot, TokenBucket, Words
-from tests._fast.forks import fork, run
+from tests._fast.forks import finish, fork, run
 
 SECOND = 10**9
 NOW = 1_000 * SECOND
@@ -135,13 +136,11 @@ def test_what_was_let_pass_uncounted_is_not_given_back(arena: Arena) -> None:
     assert [limits.usage()[name] for name in counted] == [1, 1, 1]
 
 
-def test_while_a_holder_is_stopped_settlements_are_owed_and_paid_later(arena: Arena) -> None:
-    limits = LimitTable(arena, rows=512, stripes=1, patience=2_000_000)
-    held, admits = (
-        limits.slot(Concurrency("held", limit=10), "k"),
-        limits.slot(Concurrency("a", limit=1, on_full="admit"), "k"),
-    )
+@contextmanager
+def stopped_holder(arena: Arena, limits: LimitTable) -> Iterator[None]:
+    """A process that is stopped with the table's only lock in its hand, and killed in the end."""
     busy = [(limits.slot(FixedWindow("busy", limit=2**62, period=SECOND), f"k{i}"), 1) for i in range(32)]
+    probe = limits.slot(FixedWindow("probe", limit=1, period=SECOND), "k")
     begun = Words(arena, "begun", 1)
 
     def hold_most_of_the_time() -> None:
@@ -150,28 +149,91 @@ def test_while_a_holder_is_stopped_settlements_are_owed_and_paid_later(arena: Ar
             limits.take(busy, NOW)
             begun.store(0, 1)
 
-    assert limits.take([(held, 4), (admits, 1)], NOW) is None
     child = fork(hold_most_of_the_time)
-    while not begun.load(0):
-        pass
-    refusal = None
-    while refusal is None or refusal.reason != "busy":  # until it is stopped with the lock in its hand
-        os.kill(child, signal.SIGCONT)
-        os.kill(child, signal.SIGSTOP)
-        os.waitpid(child, os.WUNTRACED)
+    try:
+        while not begun.load(0):
+            pass
+        refusal = None
+        while refusal is None or refusal.reason != "busy":
+            os.kill(child, signal.SIGCONT)
+            os.kill(child, signal.SIGSTOP)
+            os.waitpid(child, os.WUNTRACED)
+            refusal = limits.take([(probe, 0)], NOW)
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_while_a_holder_is_stopped_settlements_are_owed_and_paid_later(arena: Arena) -> None:
+    limits = LimitTable(arena, rows=512, stripes=1, patience=2_000_000)
+    held, admits = (
+        limits.slot(Concurrency("held", limit=10), "k"),
+        limits.slot(Concurrency("a", limit=1, on_full="admit"), "k"),
+    )
+    assert limits.take([(held, 4), (admits, 1)], NOW) is None
+    with stopped_holder(arena, limits):
         refusal = limits.take([(held, 0)], NOW)
-    assert (refusal.index, refusal.retry_after) == (0, 2_000_000)
-    assert limits.take([(admits, 5)], NOW) is None
-    assert limits.peek(held, NOW) is None
-    assert not limits.recover(2)
-    limits.settle([(held, -3), (admits, -1)], NOW)
-    limits.settle([(held, -1), (admits, -5)], NOW)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+        assert refusal is not None
+        assert (refusal.reason, refusal.index, refusal.retry_after) == ("busy", 0, 2_000_000)
+        assert limits.take([(admits, 5)], NOW) is None
+        assert limits.peek(held, NOW) is None
+        assert not limits.recover(2)
+        for wrong in ([(held, -1), (held, 2**63 - 1)], [(admits, -1), (admits, 1.0)]):
+            with pytest.raises((ValueError, TypeError)):
+                limits.settle(wrong, NOW)  # type: ignore[arg-type]
+        limits.settle([(held, -3), (admits, -1)], NOW)
+        limits.settle([(held, -1), (admits, -5)], NOW)
     assert limits.take([(held, 0)], NOW) is None
     assert limits.peek(held, NOW) == (10, 0)
     assert limits.peek(admits, NOW) == (1, 0)
     assert limits.usage()["repaired"] == 1
+
+
+def test_what_cannot_be_locked_is_not_looked_at(arena: Arena) -> None:
+    """A limit that lets pass, too: an unlocked row may be torn, and a key that was never taken has none."""
+    limits = LimitTable(arena, rows=512, stripes=1, patience=2_000_000)
+    known, unknown = (limits.slot(Concurrency("a", limit=9, on_full="admit"), key) for key in "ku")
+    window = limits.slot(FixedWindow("w", limit=9, period=SECOND, on_full="admit"), "k")
+    assert limits.take([(known, 4)], NOW) is None
+    with stopped_holder(arena, limits):
+        assert [limits.peek(slot, NOW) for slot in (known, unknown, window)] == [None, None, None]
+    assert limits.peek(known, NOW) == (5, 0)
+
+
+def test_who_cannot_enter_lets_pass_what_may_pass_and_owes_only_what_is_sound(arena: Arena) -> None:
+    """A worker that comes up while another one is stopped, in a column whose last process held something."""
+    limits = LimitTable(arena, rows=512, stripes=1, patience=2_000_000)
+    held, admits = (
+        limits.slot(Concurrency("held", limit=10), "k"),
+        limits.slot(Concurrency("a", limit=2, on_full="admit"), "k"),
+    )
+    in_column(arena, 2, lambda: limits.take([(held, 7), (admits, 1)], NOW))
+    entered = Words(arena, "entered", 2)
+
+    def successor() -> None:
+        arena.join(2)
+        assert limits.take([(admits, 1)], NOW) is None
+        assert limits.take([(admits, 1)], NOW) is None
+        refusal = limits.take([(admits, 1), (held, 1)], NOW)
+        assert refusal is not None
+        assert (refusal.index, refusal.reason, refusal.retry_after) == (1, "busy", 2_000_000)
+        with pytest.raises(ValueError, match="amount"):
+            limits.settle([(held, 2**63 - 1)], NOW)
+        limits.settle([(admits, -1)], NOW)
+        entered.store(0, 1)
+        while not entered.load(1):
+            pass
+        assert limits.take([(held, 1), (admits, 1)], NOW) is None
+        limits.settle([(admits, -1)], NOW)  # the second one that was never counted
+        assert (limits.peek(held, NOW), limits.peek(admits, NOW)) == ((9, 0), (1, 0))
+
+    with stopped_holder(arena, limits):
+        child = fork(successor)
+        while not entered.load(0) and os.waitpid(child, os.WNOHANG) == (0, 0):
+            pass
+    entered.store(1, 1)
+    finish(child)
 
 
 class Counter:

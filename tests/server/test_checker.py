@@ -15,7 +15,9 @@ import pytest
 
 from gateway.config import Config
 from gateway.server.checker import start_check
+from gateway.server.examination import own_meters
 from gateway.server.verdict import Approved, Refused
+from gateway.telemetry.families import Family
 from tests.harness import eventually
 from tests.server.test_checker_end import is_gone
 
@@ -150,6 +152,18 @@ open({str(tmp_path / "children")!r}, "w").write(f"{{child}} {{subprocess.Popen([
     assert threading.active_count() == before
     for pid in map(int, (tmp_path / "children").read_text().split()):
         eventually(partial(is_gone, pid), what=f"the end of {pid}")
+
+
+@pytest.mark.parametrize("family", own_meters().families(), ids=lambda family: family.name)
+def test_no_plug_in_takes_the_name_of_a_metric_of_ours(family: Family[Any], checked: Any, plug_in: Any) -> None:
+    kind = "counter" if family.name.endswith("_total") else "gauge"
+    code = f"""
+def count(self, meters):
+    meters.{kind}("{family.name}", "Mine.", ("mine",))
+Policy.count_with = count
+"""
+    (problem,) = checked(plug_in(code)).problems
+    assert "policies[0]: cannot be built: ValueError" in problem
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,37 @@ def test_whoever_looks_late_blames_nobody(asleep: float) -> None:
     assert 8.0 < looks(watch, woken + 8.0, 5.0, {1: 1000.5, 2: 2e9})[1] - woken <= 10.0
 
 
-def test_another_timeout_holds_from_the_next_look() -> None:
+def test_another_timeout_holds_once_a_sign_in_the_old_rhythm_could_have_come() -> None:
     watch = Watch(60.0, 1000.0)
     watch.look(1001.0, {})
-    watch.change(2.0)
-    assert watch.look(1001.5, {1: 999.0}) == []  # since the watch began
-    assert watch.look(1001.9, {1: 999.0}) == [1]
+    watch.change(2.0, 1001.0)
+    found = looks(watch, 1001.0, 5.0, {1: 999.0, 2: 2e9})
+    assert found.keys() == {1}
+    assert found[1] - 1001.0 <= beat_interval(60.0) + 2.0
+
+
+def test_the_same_timeout_again_spares_nobody() -> None:
+    watch = Watch(10.0, 1000.0)
+    for second in range(1, 9):
+        assert watch.look(1000.0 + second, {1: 999.0}) == []
+        watch.change(10.0, 1000.5 + second)
+    assert watch.look(1009.0, {1: 999.0}) == [1]
+
+
+@pytest.mark.parametrize("before", [2.0, 10.0, 60.0])
+@pytest.mark.parametrize("phase", [step / 20 for step in range(20)])
+def test_a_shorter_timeout_blames_nobody_who_is_alive(phase: float, before: float) -> None:
+    """The next sign comes when the old timeout said, wherever in the rhythms of both the change falls."""
+    for beat in (step / 20 for step in range(20)):
+        watch = Watch(before, 1000.0)
+        watch.look(1001.0, {1: 1000.5})
+        changed = 1001.0 + phase * watch.interval
+        last, due = changed - beat * beat_interval(before), changed + (1 - beat) * beat_interval(before)
+        next_look = 1001.0 + watch.interval
+        watch.change(1.0, changed)
+        while next_look < due:
+            assert watch.look(next_look, {1: last}) == []
+            next_look += watch.interval
 
 
 # --- pid file -----------------------------------------------------------------------------------------------

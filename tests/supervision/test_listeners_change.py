@@ -10,7 +10,18 @@ from typing import Any
 from tests.harness import Gateway, eventually
 from tests.harness.load import Load
 from tests.harness.sampling import read
-from tests.supervision.instance import QUICK, SLOW, configuration, hup, is_complete, reload, restarts, write
+from tests.supervision.instance import (
+    QUICK,
+    SLOW,
+    configuration,
+    health,
+    hup,
+    is_complete,
+    reload,
+    restarts,
+    said,
+    write,
+)
 from tests.supervision.test_reload_under_load import under_load
 
 
@@ -41,6 +52,25 @@ def test_listeners_come_and_go() -> None:
         gateway.port = second
         assert is_complete(gateway, 2)
         assert restarts(gateway) == {}
+
+
+def test_the_port_file_says_the_port_of_the_first_address_after_every_reload() -> None:
+    first, second = free_ports(2)
+    config = configuration()
+    with Gateway(listening(config, first)) as gateway:
+        file = gateway.folder / "port"
+        for ports in ([second, first], [second], [first, second]):
+            reload(gateway, listening(config, *ports))
+            assert int(file.read_text()) == ports[0]
+            gateway.port = ports[0]
+            if first not in ports:
+                eventually(lambda: is_refused(first), what="the first address is gone")
+        file.unlink()
+        file.mkdir()
+        reload(gateway, listening(config, second), good=False)
+        assert said(gateway, f"cannot write {file}: Is a directory")
+        assert health(gateway)["generation"] == 4
+        reload(gateway, listening(config, first))  # the same port: there is nothing to write
 
 
 def listening(config: dict[str, Any], *ports: int) -> dict[str, Any]:

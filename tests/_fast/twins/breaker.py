@@ -47,7 +47,7 @@ class Breaker:
             return aged._epoch
         if aged._state == "open" and (now // TICK < aged._until or aged._until == EVER):
             return -1
-        if aged._state == "half_open" and aged._given >= rule.probes:
+        if aged._state == "half_open" and aged._given >= rule.probes and aged._given > aged._succeeded:
             return -1
         if aged._state == "open":
             aged._turn("half_open")
