@@ -27,7 +27,6 @@ from gateway.contracts import Plan, Target, Upstream
 
 if TYPE_CHECKING:
     from gateway.config import ProviderOptions, StrategyOptions
-    from gateway.exchange import Exchange
     from gateway.snapshot import Snapshot, Wired
 
 log = logging.getLogger("gateway")
@@ -87,11 +86,6 @@ async def close(parts: Iterable[Any]) -> None:
                 await closing
         except Exception:
             log.exception("%s cannot be closed", type(part).__name__)
-
-
-def oldest(running: Iterable[Exchange], current: Snapshot) -> int:
-    """The oldest generation that is in use."""
-    return min((exchange.snapshot.generation for exchange in running), default=current.generation)
 
 
 class Leftovers:

@@ -6,20 +6,19 @@ import asyncio
 import copy
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from gateway.carry_over import Kept, Leftovers, close, gone, oldest
+from gateway.carry_over import Kept, Leftovers, close, gone
 from gateway.config import PolicyOptions, ProviderOptions, StrategyOptions
 from gateway.contracts import Task
 from gateway.exchange import Exchange
 from gateway.snapshot import Snapshot
 from gateway.telemetry.meters import Meters
 from gateway.wiring import CannotWire, load, wire
-from tests.stand_ins import exchange, snapshot
+from tests.stand_ins import snapshot
 
 HERE = f"{__name__}:"
 TEMPLATE: dict[str, Any] = {
@@ -306,15 +305,6 @@ def test_closing_goes_on_whatever_one_of_them_says(wired: Any, caplog: pytest.Lo
         asyncio.run(close(gone(one, None)))
     assert [each.closed for each in made] == [1, 1]
     assert [record.getMessage() for record in caplog.records] == ["Complaining cannot be closed"]
-
-
-def test_the_oldest_generation_in_use() -> None:
-    def generation(number: int) -> Any:
-        return SimpleNamespace(generation=number)
-
-    running = [exchange(generation(number)) for number in (7, 5, 9)]
-    assert oldest(running, generation(9)) == 5
-    assert oldest([], generation(9)) == 9
 
 
 def test_what_is_left_is_free_when_nobody_old_enough_runs(wired: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway._fast import GaugeCell
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.process_meters import ProcessMeters
+from gateway.telemetry.request_meters import log_drops
 
 REASONS = ("exited", "killed", "silent", "failed")
 RESULTS = ("success", "failure")
@@ -23,6 +24,7 @@ class FleetMeters:
         self.workers = meters.gauge("llm_gateway_workers", "Workers that are ready.", across="one").cell()
         self.generation = generation_shown(meters)
         self.process = ProcessMeters(meters)
+        self.lines_dropped = log_drops(meters).cell("application")
         restarts = meters.counter(
             "llm_gateway_worker_restarts_total",
             "Workers that died or had to be replaced, by reason.",

@@ -1,4 +1,4 @@
-"""What the supervisor needs of a configuration: plain values, and which of them a reload can change.
+"""What the supervisor needs of a configuration, and no more: plain values, and which of them a reload can change.
 
 The supervisor never sees the configuration itself: its classes may be anybody's code (`checker`). Settings are
 made where that code may run, in the checker, and cross the pipe as JSON.
@@ -29,11 +29,9 @@ class Settings:
     worker_timeout: float
     drain_delay: float
     drain_timeout: float
-    keepalive_timeout: float
     lane: str
     log_level: str
     log: str  # stderr, or a file
-    access_log: str  # stderr, a file, or off
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,11 +53,9 @@ def settings_of(config: Config, *, workers: int | None, usable: int) -> Settings
         worker_timeout=server.worker_timeout,
         drain_delay=server.drain_delay,
         drain_timeout=server.drain_timeout,
-        keepalive_timeout=server.keepalive_timeout,
         lane=server.lane,
         log_level=logging.level,
         log=logging.log,
-        access_log=logging.access_log,
     )
 
 

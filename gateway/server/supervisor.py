@@ -158,6 +158,7 @@ class Supervisor:
             self._look_at = now + self._crew.interval
             self._crew.look(now, share=self._shares)
             self._meters.process.stamp()
+            self._meters.lines_dropped.follow(self._log.dropped)
         self._go_on(now)
 
     def _moments(self) -> list[float]:

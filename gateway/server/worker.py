@@ -164,24 +164,31 @@ class Worker:
         self._beat()
 
     def _adopt(self, adopt: Adopt) -> None:
-        """All of the new configuration, or nothing of it."""
+        """The supervisor hears what came of it, whatever that is."""
+        try:
+            self._change(adopt)
+        except Exception as problem:
+            log.error("a configuration cannot be adopted", extra={"generation": adopt.generation}, exc_info=True)
+            self._tell(Failed(adopt.generation, _said(problem)))
+        else:
+            self._tell(Adopted(adopt.generation))
+
+    def _change(self, adopt: Adopt) -> None:
+        """All of the new configuration, or nothing of it; but should the shared memory be held, nobody can show it."""
         previous = self._runtime.snapshot
         try:
             config: Config = pickle.loads(adopt.config)
             self._arena.generation = adopt.generation
             snapshot = wire(config, adopt.generation, self._scrape, previous=previous, limits=self._limits)
             self.logs.change(config.logging)
-        except Exception as problem:
+        except Exception:
             self._arena.generation = previous.generation
-            log.error("a configuration cannot be adopted", extra={"generation": adopt.generation}, exc_info=True)
-            self._tell(Failed(adopt.generation, _said(problem)))
-            return
+            raise
         self._config = config
         self._runtime.snapshot = snapshot
         self._leftovers.leave(previous, snapshot)
         self._server.change(keepalive_timeout=config.server.keepalive_timeout)
         self._show()
-        self._tell(Adopted(adopt.generation))
 
     def _show(self) -> None:
         """What follows from the configuration that has just been adopted."""

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway._fast import CounterCell, GaugeCell, HistogramCell
-from gateway.telemetry.families import OTHER
+from gateway.telemetry.families import OTHER, Family
 from gateway.telemetry.meters import MAX_SERIES, NO_PROVIDER, Meters
 
 FAULTS_UNTIL_UNHEALTHY = 3
@@ -46,6 +46,13 @@ class CountsDropped(Protocol):
 
     @property
     def dropped(self) -> int: ...
+
+
+def log_drops(meters: Meters) -> Family[CounterCell]:
+    """Of every process, the supervisor too."""
+    return meters.counter(
+        "llm_gateway_log_lines_dropped_total", "Log lines that could not be written, by log.", ("log",)
+    )
 
 
 class RequestMeters:
@@ -78,9 +85,7 @@ class RequestMeters:
             ("provider",),
             across="one",
         )
-        self._log_drops = counter(
-            "llm_gateway_log_lines_dropped_total", "Log lines that could not be written, by log.", ("log",)
-        )
+        self._log_drops = log_drops(meters)
         self._build = gauge(
             "llm_gateway_build_info", "Always 1; the labels say what is running.", ("version", "lane"), across="one"
         )

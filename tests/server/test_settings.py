@@ -27,11 +27,9 @@ def test_everything_arrives_in_plain_values() -> None:
         worker_timeout=5.0,
         drain_delay=1.0,
         drain_timeout=30.0,
-        keepalive_timeout=75.0,
         lane="aiohttp",
         log_level="debug",
         log="/var/log/gateway.log",
-        access_log="off",
     )
     assert expected == SETTINGS
     assert Settings.from_json(json.loads(json.dumps(SETTINGS.to_json()))) == SETTINGS

@@ -49,6 +49,23 @@ def open_files(everybody: list[int]) -> set[Path]:
     return {Path(what) for pid in everybody for what in descriptors(pid).values()}
 
 
+def test_lines_that_the_supervisor_loses_are_counted_over_reloads() -> None:
+    """Workers have nothing to say here. What is said between two configurations of the log is lost, or not."""
+    full = configuration(logging={"log": "/dev/full"})
+
+    def lost() -> float:
+        return gateway.metrics()['llm_gateway_log_lines_dropped_total{log="application"}']
+
+    with Gateway(full) as gateway:
+        eventually(lambda: lost() == 1, what="listening")
+        reload(gateway, full)
+        eventually(lambda: lost() == 3, what="reloading, reloaded")
+        reload(gateway, configuration())
+        eventually(lambda: lost() == 4, what="reloading; reloaded is written")
+        reload(gateway, full)
+        eventually(lambda: lost() == 5, what="reloaded")
+
+
 def test_a_reload_sends_the_logs_elsewhere() -> None:
     config = configuration()
     with Gateway(config) as gateway, Load(("127.0.0.1", gateway.port), kept=4, pause=0.005, model=QUICK) as load:
