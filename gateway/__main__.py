@@ -150,15 +150,15 @@ def _default_files() -> list[Path]:
 
 
 def _welcome(approved: Approved, where: Sequence[str]) -> None:
-    """What is running, and something to paste."""
+    """What is running, and something to paste: in one write, so that who waits for the first line finds the others."""
     for warning in approved.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     settings, urls = approved.settings, [_url(each) for each in where]
     told = f"lane {settings.lane}, workers {settings.workers}, process {os.getpid()}"
-    print(f"llm-gateway {__version__} on {', '.join(urls)}  ({told})")
-    print(f"models: {', '.join(approved.models) or 'none'}")
+    said = f"llm-gateway {__version__} on {', '.join(urls)}  ({told})\nmodels: {', '.join(approved.models) or 'none'}\n"
     if approved.models:
-        print(f"try: curl -N {_called(urls[0])}/v1/chat/completions -d {_example(approved.models[0])}")
+        said += f"try: curl -N {_called(urls[0])}/v1/chat/completions -d {_example(approved.models[0])}\n"
+    sys.stdout.write(said)
     sys.stdout.flush()
 
 

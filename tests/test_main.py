@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -264,6 +265,21 @@ def test_every_address_is_shown(where: list[str], shown: str, called: str, capsy
     assert said.err == "warning: a warning\n"
     command_line._welcome(approved(), where)
     assert capsys.readouterr().out.splitlines()[1:] == ["models: none"]
+
+
+def test_the_welcome_comes_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing is buffered, as in a container: who has read its first line looks for the others."""
+    pieces: list[str] = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Unbuffered())
+    command_line._welcome(approved("m"), ["127.0.0.1:8080"])
+    (text,) = pieces
+    assert len(text.splitlines()) == 3
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])

@@ -99,8 +99,7 @@ class Worker:
         self._process = ProcessMeters(self._scrape)  # these first: no extension can take their names
         self._process.stamp()  # until then others would show zeros for this process
         self._generation_shown = generation_shown(self._scrape)
-        MemoryMeters(self._scrape)
-        LimitMeters(self._scrape, self._limits)
+        self._tables = MemoryMeters(self._scrape), LimitMeters(self._scrape, self._limits)
         self._inbox: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leftovers = Leftovers()

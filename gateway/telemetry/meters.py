@@ -18,7 +18,8 @@ The rules:
 * The cells of a family are bounded (``max_series``, on this machine). Label values that would make one more are
   counted in one cell whose labels all say ``other``, and
   ``llm_gateway_metric_series_dropped_total{metric}`` counts how often a cell was refused.
-* Numbers that somebody else keeps are fetched by callbacks, before each scrape.
+* Numbers that somebody else keeps are fetched by callbacks, before each scrape. A callback that is a method goes with
+  its object, which the registry does not hold: an extension that a reload has dropped is asked no more.
 * A reload: ``keep(generation, labels)`` once the new configuration is adopted, ``forget()`` once no older exchange
   runs here, and then ``Arena.sweep(generation)`` once every worker has said so. Until it is swept a series is shown.
   Who holds cells with one of these labels drops them when ``when_forgetting`` says so. A plug-in need not know of
@@ -32,7 +33,9 @@ import logging
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from inspect import ismethod
 from typing import Any, Literal
+from weakref import WeakMethod
 
 from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell
 from gateway.telemetry.directory import Directory
@@ -57,7 +60,7 @@ class Meters:
         self.max_series = max_series
         self._families: dict[str, Family[Any]] = {}
         self._by_shape: dict[str, Family[Any]] = {}
-        self._before_scrape: list[Callable[[], None]] = []
+        self._before_scrape: list[Callable[[], Callable[[], None] | None]] = []
         self._forgetting: list[Callable[[], None]] = []
         self._kept: dict[str, frozenset[str]] = {}
         self._spare: Arena | None = None
@@ -97,10 +100,12 @@ class Meters:
 
     def before_scrape(self, fetch: Callable[[], None]) -> None:
         """Call this before each scrape, on the loop: to copy into cells what is counted elsewhere."""
-        self._before_scrape.append(fetch)
+        self._before_scrape.append(WeakMethod(fetch) if ismethod(fetch) else lambda: fetch)
 
     def refresh(self) -> None:
-        for fetch in self._before_scrape:
+        held = [(refer, fetch) for refer in self._before_scrape if (fetch := refer()) is not None]
+        self._before_scrape = [refer for refer, _ in held]
+        for _, fetch in held:
             try:
                 fetch()
             except Exception:  # one plug-in's mistake must not hide everybody's numbers

@@ -49,6 +49,7 @@ def test_what_a_reload_leaves_as_it_was_is_named() -> None:
     assert list(unchanged(forced, replace(forced, workers_written="8"))) == [
         "server.workers: 8 is not used; the command line says --workers 2"
     ]
+    assert list(unchanged(forced, forced)) == [], "said once, not at every reload"
     more = replace(SETTINGS, workers=8, workers_written="8")
     assert list(unchanged(SETTINGS, more)) == []
     assert set(FIXED) < {field.name for field in fields(Settings)}

@@ -27,13 +27,13 @@ def fill(limits: LimitTable) -> None:
 def test_rows_and_events_of_all_processes_are_shown() -> None:
     arena = Arena(reserve=32 << 20)
     meters, limits = Meters(arena), LimitTable(arena, rows=4, stripes=1)
-    LimitMeters(meters, limits)
+    _held = LimitMeters(meters, limits)
     assert lines(meters) == {'llm_gateway_limit_table_rows{what="free"} 4'}
 
     def worker() -> None:
         arena.join(1)
         mine = LimitTable(arena, rows=4, stripes=1)
-        LimitMeters(Meters(arena), mine)
+        _held = LimitMeters(Meters(arena), mine)
         fill(mine)
         mine.take([(mine.slot(TokenBucket("r", limit=1, period=10**9), "d"), 1)], 10**12)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from gateway._fast import Arena
@@ -108,6 +110,29 @@ def test_a_plug_ins_series_are_not_swept_for_it_may_hold_them(arena: Arena) -> N
     arena.sweep(2)
     held.add()
     assert shown(meters)['acme_total{provider="p"}'] == 1
+
+
+def test_a_callback_goes_with_the_extension_that_a_reload_has_dropped(arena: Arena) -> None:
+    """Each reload makes another; the one before writes no number any more, and nobody keeps it in memory."""
+
+    class Extension:
+        def __init__(self, number: int) -> None:
+            self.gauge, self.number = meters.gauge("acme_number", "", across="one").cell(), number
+            meters.before_scrape(self.read)
+
+        def read(self) -> None:
+            asked.append(self.number)
+            self.gauge.set(self.number)
+
+    asked: list[int] = []
+    meters = Meters(arena)
+    for number in range(3):
+        kept = Extension(number)
+    dropped = Extension(3)
+    gone = weakref.ref(dropped)
+    del dropped
+    assert (shown(meters)["acme_number"], asked, gone()) == (2, [2], None)
+    assert (len(meters._before_scrape), kept.number) == (1, 2)
 
 
 def test_who_only_declares_the_families_is_not_held(arena: Arena) -> None:

@@ -22,7 +22,7 @@ def _read(meters: Meters) -> dict[str, float]:
 
 def test_the_numbers_are_those_of_psutil() -> None:
     meters = Meters()
-    ProcessMeters(meters)
+    _held = ProcessMeters(meters)
     me = psutil.Process()
     descriptors = me.num_fds()
     seen = _read(meters)
@@ -35,7 +35,7 @@ def test_the_numbers_are_those_of_psutil() -> None:
 
 def test_an_open_file_is_seen_at_the_next_scrape() -> None:
     meters = Meters()
-    ProcessMeters(meters)
+    _held = ProcessMeters(meters)
     before = _read(meters)["process_open_fds"]
     opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
     after = _read(meters)["process_open_fds"]
@@ -52,7 +52,7 @@ def test_a_command_with_spaces_and_parentheses_moves_no_field(tmp_path: Path) ->
     (own / "stat").write_text(f"42 (odd ) (name) {' '.join(fields)} 0 0\n")
     (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1000\n")
     meters = Meters()
-    ProcessMeters(meters, proc=tmp_path)
+    _held = ProcessMeters(meters, proc=tmp_path)
     seen = _read(meters)
     assert seen["process_cpu_seconds_total"] == 5
     assert seen["process_start_time_seconds"] == 1007
@@ -61,7 +61,7 @@ def test_a_command_with_spaces_and_parentheses_moves_no_field(tmp_path: Path) ->
 
 def test_without_proc_there_are_no_numbers(tmp_path: Path) -> None:
     meters = Meters()
-    ProcessMeters(meters, proc=tmp_path)
+    _held = ProcessMeters(meters, proc=tmp_path)
     assert _read(meters) == {}
 
 

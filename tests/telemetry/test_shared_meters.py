@@ -222,7 +222,7 @@ def test_a_full_arena_stops_no_request(caplog: pytest.LogCaptureFixture) -> None
 def test_the_shared_memory_shows_how_full_it_is(arena: Arena) -> None:
     arena.join(2)
     meters = Meters(arena)
-    MemoryMeters(meters)
+    _held = MemoryMeters(meters)
     before = shown(meters)
     arena.area("more", 1 << 20)
     after = shown(meters)
