@@ -62,7 +62,12 @@ def _release(words: Words, at: int, slot: int) -> None:
 
 
 def _table(arena: Arena) -> Words:
-    return Words(arena, "leases", ROWS * WIDTH)
+    """Claimed for ever, whoever comes first: no sweep after a reload may free it under those who hold a lease."""
+    generation, arena.generation = arena.generation, 0
+    try:
+        return Words(arena, "leases", ROWS * WIDTH)
+    finally:
+        arena.generation = generation
 
 
 def _place(words: Words, name: str) -> int:

@@ -60,11 +60,11 @@ class Roster:
         self._words = Words(arena, "roster", ROWS * WIDTH)
 
     def starts(self, slot: int, pid: int, now: int) -> None:
-        """A worker has been forked for this slot."""
+        """Said by the worker itself: the supervisor, which may be kept waiting, would say it too late."""
         self._set(slot, Field.PID, pid)
         self._set(slot, Field.STARTED, now)
         self._set(slot, Field.HEARTBEAT, now)
-        self._set(slot, Field.STATE, State.STARTING)
+        self._words.swap(slot * WIDTH + Field.STATE, State.NOBODY, State.STARTING)
 
     def clear(self, slot: int) -> None:
         """It has died."""

@@ -227,8 +227,8 @@ cdef class Watch:
 
     def changes(self, Py_ssize_t limit=BATCH):
         """Up to `limit` pairs of slot and name, None for what was freed; an empty list when there is nothing new."""
-        limit = max(limit, 1)
         cdef ArenaHead* head = self._arena.head
+        limit = min(max(limit, 1), head.slots_limit)
         if (word_load(&head.repairs) == self._repairs and word_load(&head.journal_end) == self._journal
                 and self._next < 0):
             return []

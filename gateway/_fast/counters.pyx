@@ -44,6 +44,8 @@ cdef class Words:
     """64-bit integers that any process changes."""
 
     def __cinit__(self, Arena arena not None, str name not None, Py_ssize_t count):
+        if not 0 < count <= arena.head.reserve // 8:
+            raise ValueError(f"{name}: {count} words are impossible")
         self._arena = arena
         self._first = <int64_t*> (arena.start + arena.area(name, <int64_t> count * 8))
         self.count = count

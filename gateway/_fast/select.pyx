@@ -6,7 +6,7 @@ per configuration: another configuration has others, while what is shared goes o
 - RoundRobin: one robust lock per group in shared memory; a pick is one step for all workers. When its holder is stopped
   by force, the others draw by weight after a millisecond instead of waiting.
 - InFlight: calls in flight, counted where each call is made: one cell per target *name* and column, so that a reload
-  may order the targets anew, and what a dead worker had in flight is gone when its column is taken over or left.
+  may order the targets anew, and what a dead worker had in flight is gone when its column is left or taken over.
   Writer: the column's process, relaxed; readers sum. `acquire` and `release` are for that process's loop alone.
 - Evidence: successes and failures of a target by its name, halved with each half-life, for Thompson sampling. Written
   by any worker by compare-and-swap, sequentially consistent, and read without a lock.
@@ -20,7 +20,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython cimport final
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from gateway._fast.arena cimport Arena, ArenaHead, arena_sum
+from gateway._fast.arena cimport Arena, ArenaHead, arena_sum_alive
 
 
 cdef extern from "arena_steps.h":
@@ -51,7 +51,7 @@ cdef extern from "select_steps.h":
     int64_t pick_by_evidence(Random* random, const char* mask, int64_t count, EvidenceWords** evidence, uint32_t tick,
                              double half_life) noexcept nogil
     double evidence_now(uint64_t word, uint32_t tick, double half_life) noexcept nogil
-    void evidence_add(uint64_t* at, uint32_t tick, double half_life) noexcept nogil
+    void evidence_add(Random* random, uint64_t* at, uint32_t tick, double half_life) noexcept nogil
 
 cdef Random generator
 
@@ -94,6 +94,8 @@ cdef class Weights:
             raise ValueError(f"weights are 1 to {SELECT_LIMIT} numbers")
         self.values = <int32_t*> _room(len(given), sizeof(int32_t))
         for i, weight in enumerate(given):
+            if not isinstance(weight, int):     # cut to a whole number, 0.5 would be never
+                raise TypeError(f"a weight is a whole number, not {weight!r}")
             if not 0 <= weight <= 65535:
                 raise ValueError("a weight is a whole number from 0 (never) to 65535")
             self.values[i] = weight
@@ -163,7 +165,7 @@ cdef class InFlight:
     def load(self, Py_ssize_t i, /):
         """In flight in all workers."""
         self._own(i)
-        return int(arena_sum(self._arena.head, self._offsets[i]))
+        return int(arena_sum_alive(self._arena.head, self._offsets[i]))
 
     def pick_least(self, bytes mask not None, Weights weights not None, /):
         """The fewest in flight for its weight."""
@@ -179,8 +181,8 @@ cdef class InFlight:
         cdef int found = pick_two(&generator, self._candidates(mask, weights), weights.values, self.count, two)
         if found < 2:
             return two[0] if found else -1
-        first = arena_sum(self._arena.head, self._offsets[two[0]]) * weights.values[two[1]]
-        second = arena_sum(self._arena.head, self._offsets[two[1]]) * weights.values[two[0]]
+        first = arena_sum_alive(self._arena.head, self._offsets[two[0]]) * weights.values[two[1]]
+        second = arena_sum_alive(self._arena.head, self._offsets[two[1]]) * weights.values[two[0]]
         return two[1] if second < first else two[0]
 
     def pick_by_key(self, bytes mask not None, Weights weights not None, bytes key not None, double bound=1.25, /):
@@ -202,7 +204,7 @@ cdef class InFlight:
     cdef void _sum(self, const char* mask, double* loads) noexcept:
         for i in range(self.count):
             if mask[i]:
-                loads[i] = arena_sum(self._arena.head, self._offsets[i])
+                loads[i] = arena_sum_alive(self._arena.head, self._offsets[i])
 
     cdef const char* _candidates(self, bytes mask, Weights weights) except NULL:
         if weights.count != self.count:
@@ -250,6 +252,6 @@ cdef class Evidence:
     cdef int _add(self, Py_ssize_t i, int64_t now, bint failed) except -1:
         if not 0 <= i < self.count:
             raise IndexError(f"target {i} of {self.count}")
-        evidence_add(&self._words[i].failures if failed else &self._words[i].successes,
+        evidence_add(&generator, &self._words[i].failures if failed else &self._words[i].successes,
                      <uint32_t> (<uint64_t> now // <uint64_t> SELECT_TICK), self._half_life)
         return 0

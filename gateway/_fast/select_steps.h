@@ -75,9 +75,13 @@ static inline int round_robin_lock(RoundRobin *group) {
 static inline int64_t round_robin_step(RoundRobin *group, const char *mask, const int32_t *weights, int64_t count,
                                        uint64_t mark) {
     int64_t best = SELECT_NONE, total = 0;
-    if (group->mark != mark) memset(group->current, 0, (size_t)count * sizeof *group->current);
+    uint64_t before = group->mark;
     STEP("round robin: begin");
     group->mark = 0;
+    for (int64_t i = 0; before != mark && i < count; i++) {
+        STEP("round robin: clear");
+        group->current[i] = 0;
+    }
     for (int64_t i = 0; i < count; i++) {
         if (!mask[i] || weights[i] == 0) continue;
         STEP("round robin: grow");
@@ -188,11 +192,21 @@ static inline double evidence_now(uint64_t word, uint32_t tick, double half_life
     return age <= 0 || amount == 0 ? amount : amount * exp2(-age / half_life);
 }
 
-static inline void evidence_add(uint64_t *at, uint32_t tick, double half_life) {
+/* From 2**23 on a float leaves out fractions, from 2**24 on the one that is added. So it is drawn: up as often as the
+   part that is left out says, and what many add is right on average. */
+static inline float evidence_rounded(Random *random, double amount) {
+    float near = (float)amount;
+    if (amount < 0x1p23 || near == amount) return near;
+    float other = nextafterf(near, amount > near ? INFINITY : 0);
+    return random_uniform(random) * fabs((double)other - near) < fabs(amount - near) ? other : near;
+}
+
+static inline void evidence_add(Random *random, uint64_t *at, uint32_t tick, double half_life) {
     uint64_t next, word = word_load(at);
     do {
         int32_t age = (int32_t)(tick - (uint32_t)word);
-        float amount = (float)(evidence_now(word, tick, half_life) + (age < 0 ? exp2(age / half_life) : 1));
+        float amount =
+            evidence_rounded(random, evidence_now(word, tick, half_life) + (age < 0 ? exp2(age / half_life) : 1));
         uint32_t bits;
         memcpy(&bits, &amount, sizeof bits);
         next = (uint64_t)bits << 32 | (age < 0 ? (uint32_t)word : tick);

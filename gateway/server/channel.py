@@ -88,7 +88,9 @@ class Failed(NamedTuple):
 
 
 class Leaving(NamedTuple):
-    """Worker: I was told to stop by a signal of my own; put another in my place."""
+    """Worker: I was told to stop by a signal of my own; put another in my place. `gone`: I accept nothing any more."""
+
+    gone: bool = False
 
 
 class Drained(NamedTuple):

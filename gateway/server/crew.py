@@ -44,7 +44,8 @@ log = logging.getLogger("gateway")
 
 
 class Crew:
-    """All. `clean` closes the supervisor's descriptors in a child; `recover` sets right what a dead one held."""
+    """All. `clean` closes the supervisor's descriptors in a child. `recover` gives back what a dead one held, and says
+    whether it could: if not, it is asked again until the slot has somebody new, who does it before he counts."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Crew:
         meters: FleetMeters,
         selector: selectors.BaseSelector,
         clean: Callable[[], None],
-        recover: Iterable[Callable[[int], object]] = (),
+        recover: Iterable[Callable[[int], bool]] = (),
     ) -> None:
         self.fleet = Fleet(0)
         self.ended = self.cut = 0  # exchanges, as leaving workers report
@@ -64,6 +65,7 @@ class Crew:
         self._selector = selector
         self._clean = clean
         self._recover = tuple(recover)
+        self._unrecovered: set[int] = set()
         self._channels: dict[int, Channel] = {}
         self._held: dict[int, set[int]] = {}  # sockets that a worker was told to accept on
         self._watch = Watch(0.0, time.monotonic())
@@ -119,6 +121,8 @@ class Crew:
         self.settle(now, share=share)  # before the kill: its queue has an owner when it is gone
         for slot in [slot for slot, member in self.fleet.members.items() if member.ending_for]:
             self.kill(slot)
+        for slot in self._unrecovered - self.fleet.members.keys():
+            self._give_back(slot)
 
     @property
     def interval(self) -> float:
@@ -154,7 +158,7 @@ class Crew:
         steps: list[Callable[[int], object]] = [
             self._roster.clear,
             partial(give_up_all, self._arena),
-            *self._recover,
+            self._give_back,
             self._arena.leave,
         ]
         for step in steps:
@@ -163,6 +167,11 @@ class Crew:
             except Exception:  # one that cannot be set right now must not keep the others from it
                 log.exception("what a dead worker left behind could not be put in order", extra={"worker": slot})
         return True
+
+    def _give_back(self, slot: int) -> None:
+        self._unrecovered.discard(slot)
+        if not all(recover(slot) for recover in self._recover):
+            self._unrecovered.add(slot)
 
     def _count(self, member: Member, status: int) -> None:
         told = {"worker": member.slot, "pid": member.pid, "how": children.in_words(status)}
@@ -208,9 +217,11 @@ class Crew:
                 log.error("worker cannot adopt the configuration; replacing it", extra=told)
                 self._meters.restarts["failed"].add()
                 self.fleet.outworn(slot)
-            case Leaving() if not self.fleet.stopping:
+            case Leaving(gone) if not self.fleet.stopping:
                 log.info("worker was told to stop; replacing it", extra=told)
                 self.fleet.outworn(slot)
+                if gone and member.phase is Phase.READY:
+                    self._retire(slot, time.monotonic())
             case Drained(ended, cut):
                 self.ended += ended
                 self.cut += cut
@@ -238,8 +249,8 @@ class Crew:
             theirs.close()
         self._channels[slot] = ours
         self._held[slot] = set()
-        self._roster.starts(slot, pid, time.monotonic_ns())
         self.fleet.started(slot, pid, now)
+        self._unrecovered.discard(slot)
         self._selector.register(ours, selectors.EVENT_READ, self.hear(slot))
 
     def _retire(self, slot: int, now: float) -> None:

@@ -57,6 +57,11 @@ class Doors:
             if number in self._open:
                 self._open.pop(number)[1].close()
 
+    def leave(self) -> None:
+        """Others accept on all of these, and on whatever we are still given."""
+        self.refusing = True
+        self.release(self.numbers)
+
     async def finish(self, numbers: Collection[int]) -> None:
         """Accept what waits on these, then refuse."""
         closing = [(number, *self._open[number]) for number in numbers if number in self._open]

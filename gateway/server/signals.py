@@ -1,13 +1,15 @@
-"""Signals as something to read: handlers do nothing, the kernel's notice comes out of a socket.
+"""Signals as something to read: handlers only note the number, and a socket wakes whoever waits.
 
-Used by the supervisor, which has no event loop. A signal that comes twice before anybody looks may be read once.
+Used by the supervisor, which has no event loop. A signal that comes twice before anybody looks is read once. None is
+lost, however many come: the socket holds some hundreds, but it is not asked which they were.
 """
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import FrameType
 
 
@@ -18,17 +20,21 @@ class Signals:
         self._read, self._write = socket.socketpair()
         for end in (self._read, self._write):
             end.setblocking(False)
+        self._came: dict[int, None] = {}  # in their order
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _noted) for number in numbers}
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
 
     def fileno(self) -> int:
         return self._read.fileno()
 
-    def take(self) -> list[signal.Signals]:
-        try:
-            return [signal.Signals(number) for number in self._read.recv(4096)]
-        except BlockingIOError:
-            return []
+    def take(self) -> Iterator[signal.Signals]:
+        """One after the other: should answering one of them fail, the others are still there."""
+        with suppress(BlockingIOError):
+            while self._read.recv(4096):  # before a look at what came: what comes now wakes again
+                pass
+        for number in list(self._came):
+            del self._came[number]
+            yield signal.Signals(number)
 
     def restore(self) -> None:
         """As it was before."""
@@ -42,6 +48,5 @@ class Signals:
         self._read.close()
         self._write.close()
 
-
-def _noted(number: int, frame: FrameType | None) -> None:
-    return
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came[number] = None

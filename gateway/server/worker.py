@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import pickle
 import signal
 import time
@@ -75,6 +76,7 @@ def run(slot: int, adopt: Adopt, channel: Channel, arena: Arena) -> int:
     """Be this worker; gives its exit status."""
     set_title(f"worker {slot}")
     arena.join(slot)
+    Roster(arena).starts(slot, os.getpid(), time.monotonic_ns())
     worker = Worker(slot, channel, arena)
     try:
         return uvloop.run(worker.serve(adopt))
@@ -209,9 +211,10 @@ class Worker:
         self._roster.is_quiet(self._slot, generation)
 
     def _beat(self) -> None:
+        """The next one is due whatever happens in this one: a silent worker is killed."""
+        asyncio.get_running_loop().call_later(beat_interval(self._config.server.worker_timeout), self._beat)
         self._roster.beat(self._slot, time.monotonic_ns())
         self._process.stamp()
-        asyncio.get_running_loop().call_later(beat_interval(self._config.server.worker_timeout), self._beat)
 
     # --- the supervisor ---------------------------------------------------------------------------------
 
@@ -269,11 +272,13 @@ class Worker:
                 self._go(Mode.STOPPING)
 
     def _leave(self) -> None:
-        """SIGTERM to this process alone."""
-        if self._asked_to_leave or self._channel.ended:
+        """SIGTERM to this process alone. The gateway stays: its sockets are not shut, others accept on them."""
+        insists = self._asked_to_leave and self._departure.mode < Mode.DRAINING
+        if insists:
+            self._doors.leave()
             self._go(Mode.DRAINING)
         self._asked_to_leave = True
-        self._tell(Leaving())
+        self._tell(Leaving(gone=insists))
 
     def _go(self, mode: Mode) -> None:
         if self._departure.urge(mode):

@@ -45,13 +45,17 @@ class ProcessMeters:
         meters.before_scrape(self.stamp)
 
     def stamp(self) -> None:
+        """As they are now; as they were, if there is no descriptor left to read them by."""
         if not self._readable:
             return
-        fields = self._fields()
+        try:
+            fields, descriptors = self._fields(), self._count_descriptors()
+        except OSError:
+            return
         self._memory.set(int(fields[STAT_RSS]) * self._page)
         self._cpu.follow((int(fields[STAT_UTIME]) + int(fields[STAT_STIME])) / self._ticks)
         self._start.set(self._booted + int(fields[STAT_START]) / self._ticks)
-        self._open.set(self._count_descriptors())
+        self._open.set(descriptors)
 
     def _fields(self) -> list[bytes]:
         # The command may contain spaces and parentheses; the last closing one ends it.

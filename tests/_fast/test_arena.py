@@ -124,6 +124,7 @@ def test_a_watcher_learns_every_name_and_every_change(arena: Any) -> None:
         arena.cells(f"next {i}", 2, gauge=False)
     assert names(watch, known) == {"new", "old 3", *(f"next {i}" for i in range(9))}
     assert names(arena.watch(), {}) == names(watch, known)
+    assert len(arena.watch().changes(2**40)) == len(arena.watch().changes(1000))
     assert watch.changes() == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell, Words
+from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell, InFlight, Words
 from tests._fast.forks import finish, fork, run
 
 PROCESSES = 8
@@ -130,16 +130,27 @@ def test_a_holder_that_stopped_is_not_waited_for_and_one_that_died_is_repaired()
     arena.generation = 1
     for i in range(300):
         arena.area(f"name {i}", 64)
+    targets, gauge = InFlight(arena, ["target"]), GaugeCell(arena, "gauge")
+
+    def work() -> None:
+        arena.join(3)
+        targets.acquire(0)
+        gauge.add()
+
+    run(work)
     child = stop_while_it_holds(arena, lambda: arena.sweep(0))
-    for claim in (lambda: arena.area("new", 8), lambda: arena.join(1), lambda: arena.watch().changes()):
-        with pytest.raises(TimeoutError, match="held by a process that does not go on"):
-            claim()
-    arena.leave(3)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    try:
+        for claim in (lambda: arena.area("new", 8), lambda: arena.join(1), lambda: arena.watch().changes()):
+            with pytest.raises(TimeoutError, match="held by a process that does not go on"):
+                claim()
+        arena.leave(3)
+        assert (targets.load(0), gauge.value) == (0, 0)  # the zeros have to wait, the death counts at once
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     arena.area("new", 8)
     assert arena.usage()["repairs"] == 1
-    assert set(arena.entries()) == {"new", *(f"name {i}" for i in range(300))}
+    assert set(arena.entries()) == {"new", "in_flight/target", "gauge", *(f"name {i}" for i in range(300))}
 
 
 def test_processes_killed_anywhere_leave_a_directory_that_works() -> None:

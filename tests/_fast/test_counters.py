@@ -140,7 +140,7 @@ def test_words_are_integers_of_64_bits(fast: ModuleType, arena: Any) -> None:
     for i in (-1, 4, 10**12):
         with pytest.raises(IndexError):
             words.load(i)
-    for count in (0, -1, 5):
+    for count in (0, -1, 5, 2**61 + 4):  # the last one's bytes are those of 4
         with pytest.raises(ValueError):  # noqa: PT011
             fast.Words(arena, "a", count)
     with pytest.raises(Exception, match=r"large|argument"):

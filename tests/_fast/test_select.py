@@ -187,6 +187,9 @@ def test_what_does_not_fit_is_refused(fast: ModuleType) -> None:
     for call in wrong:
         with pytest.raises(ValueError):  # noqa: PT011
             call()
+    for weight in (0.5, 1.0, "1", None):
+        with pytest.raises(TypeError):
+            fast.Weights([1, weight])
     for call in (evidence.success, evidence.failure, evidence.look):
         for i in (-1, 3):
             with pytest.raises(IndexError):

@@ -108,6 +108,14 @@ def test_thompson_picks_as_often_as_a_target_is_likely_to_be_the_best(
     assert chi_square(counts, [wins, 1 - wins]) < CHI[1]
 
 
+def test_much_evidence_is_counted_as_well_as_little() -> None:
+    """Beyond 2**24 a float that one is added to stays what it is: 95 in 100 would become 1 in 2."""
+    evidence = _fast.Evidence(_fast.Arena(seed=bytes(16)), "a", half_life=3600 * SECOND)
+    for _ in range(2**24 + 2**20):
+        evidence.success(0, NOW)
+    assert evidence.look(0, NOW)[0] == pytest.approx(2**24 + 2**20, rel=1e-3)
+
+
 def test_keys_spread_evenly() -> None:
     targets = _fast.InFlight(_fast.Arena(seed=bytes(16)), [f"10.0.0.{i}:8080" for i in range(8)])
     picks = [targets.pick_by_key(b"\1" * 8, _fast.Weights([1] * 8), b"%d" % key, 0) for key in range(DRAWS)]

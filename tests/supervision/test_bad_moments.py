@@ -31,6 +31,7 @@ from tests.supervision.instance import (
     reload,
     reloads,
     restarts,
+    said,
     with_probe,
     write,
 )
@@ -218,3 +219,24 @@ def test_many_signals_of_every_kind_at_once() -> None:
         assert restarts(gateway) == {}
         kill(gateway, pids(gateway)[0])
     assert len(load.lost) <= 8
+
+
+def test_a_worker_that_is_told_to_stop_twice_takes_no_socket_with_it(tmp_path: Path) -> None:
+    """It goes before its replacement is ready. Whoever connects meanwhile waits for that, and then nobody does."""
+    orders = tmp_path / "orders.json"
+    with Gateway(with_probe(configuration(workers=1), orders), environ=PROBING) as gateway:
+        order(orders, worker="hang")
+        first = pids(gateway)[0]
+        os.kill(first, signal.SIGTERM)
+        eventually(lambda: said(gateway, "told to stop"), what="the supervisor knows")
+        os.kill(first, signal.SIGTERM)
+        eventually(lambda: not is_alive(first), what="it goes at once")
+        eventually(lambda: len(gateway.workers) == 1, what="its replacement, which hangs")
+        with Wire(gateway.port) as early:
+            early.send(request(ASK))
+            order(orders)
+            os.kill(gateway.workers[0], signal.SIGKILL)
+            assert early.answer().status == 200
+        for _ in range(10):
+            assert gateway.chat(model=QUICK).status_code == 200
+        eventually(lambda: is_complete(gateway, 1))

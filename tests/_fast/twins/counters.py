@@ -10,6 +10,8 @@ from tests._fast.twins.arena import Arena
 
 class Words:
     def __init__(self, arena: Arena, name: str, count: int) -> None:
+        if count > 1 << 37:
+            raise ValueError(count)
         self.count = count
         self._bytes = arena.areas[arena.area(name, count * 8)]
 

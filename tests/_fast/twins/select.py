@@ -93,6 +93,8 @@ class Weights:
     def __init__(self, values: Iterable[int], /) -> None:
         self.values = list(values)
         self.count = len(self.values)
+        if not all(isinstance(weight, int) for weight in self.values):
+            raise TypeError("weights")
         if not 0 < self.count <= 1024 or not all(0 <= weight <= 65535 for weight in self.values):
             raise ValueError("weights")
 
