@@ -7,12 +7,14 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway._fast import Arena, CounterCell, GaugeCell, HistogramCell, InFlight, Words
 from tests._fast.forks import finish, fork, run
+from tests.harness import eventually
 
 PROCESSES = 8
 
@@ -111,18 +113,36 @@ def test_swept_memory_goes_back_to_the_machine_when_it_is_claimed_again() -> Non
     assert full - resident() > 24 << 20
 
 
+def has_turned(turns: Words, since: int) -> bool:
+    return turns.load(0) > since
+
+
 def stop_while_it_holds(arena: Arena, work: Callable[[], object]) -> int:
-    """A child that was stopped with the mutex in its hands. Most stops miss; each try takes no time."""
-    child = fork(lambda: [work() for _ in iter(int, 1)])
-    for _ in range(5_000):
-        os.kill(child, signal.SIGSTOP)
-        os.waitpid(child, os.WUNTRACED)
-        try:
-            arena.entries()
-        except TimeoutError:
-            return child
-        os.kill(child, signal.SIGCONT)
-    pytest.fail("it was never stopped while it held the directory")
+    """A child that was stopped with the mutex in its hands: it has it nearly always, if it gets to run at all."""
+    turns = Words(arena, "turns", 1)
+
+    def hold() -> None:
+        while True:
+            work()
+            turns.add(0)
+
+    child = fork(hold)
+    try:
+        for _ in range(500):
+            began = turns.load(0)
+            eventually(partial(has_turned, turns, began), ceiling=60, what="a turn of the holder")
+            os.kill(child, signal.SIGSTOP)
+            os.waitpid(child, os.WUNTRACED)
+            try:
+                arena.entries()
+            except TimeoutError:
+                return child
+            os.kill(child, signal.SIGCONT)
+        pytest.fail("it was never stopped while it held the directory")
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
 
 
 def test_a_holder_that_stopped_is_not_waited_for_and_one_that_died_is_repaired() -> None:
@@ -150,7 +170,7 @@ def test_a_holder_that_stopped_is_not_waited_for_and_one_that_died_is_repaired()
         os.waitpid(child, 0)
     arena.area("new", 8)
     assert arena.usage()["repairs"] == 1
-    assert set(arena.entries()) == {"new", "in_flight/target", "gauge", *(f"name {i}" for i in range(300))}
+    assert set(arena.entries()) == {"new", "turns", "in_flight/target", "gauge", *(f"name {i}" for i in range(300))}
 
 
 def test_processes_killed_anywhere_leave_a_directory_that_works() -> None:
