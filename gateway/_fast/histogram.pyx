@@ -5,6 +5,8 @@
 - Space is named when the object is made; memory is taken page by page by the first values: 8 KiB, and 4 KiB for each
   slice, at most, so 24 KiB with the four slices of 15 s; values that are alike touch half of that. One without slices
   (slices=0) has no recent values.
+- A histogram of other slices is another one, and begins empty: numbers of slices of another length say nothing, and
+  after a reload to longer ones would be in the future for as long as the machine has been up.
 - A quantile reads all buckets: 0.5 us, or a few us for recent ones. For a pick per request use an Ewma.
 - `le` buckets for Prometheus are not these: see HistogramCell.
 """
@@ -37,7 +39,8 @@ cdef class Histogram:
             raise ValueError("slice_time is a second or more, in ns")
         self._arena = arena
         size = (1 + HISTOGRAM_BUCKETS + HISTOGRAM_RECENT * slices) * sizeof(uint64_t)
-        self._words = <uint64_t*> (arena.start + arena.area(f"histogram/{name}", size))
+        shape = f"{slices}x{slice_time}" if slices else "0"
+        self._words = <uint64_t*> (arena.start + arena.area(f"histogram/{shape}/{name}", size))
         self._slices = slices
         self._slice_time = slice_time
 

@@ -44,6 +44,7 @@ ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 SIGNALS = (*ENDS, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 CEILING = TELL + CUT + 5.0  # seconds beyond the drain after which a worker is killed
 AT_ONCE = CUT + 3.0  # the same, when it is to stop now
+SWEEP_AGAIN = 5.0  # seconds: each try is a second in which nobody looks after the workers
 PAUSE = 0.1  # seconds after an error of its own
 NEVER = math.inf
 
@@ -100,7 +101,7 @@ class Supervisor:
         self._stopping = False
         self._look_at = 0.0
         self._kill_at = self._refuse_at = NEVER
-        self._swept = 0
+        self._swept, self._sweep_at = 0, 0.0
         self._log = OwnLog()
         self._notify = Notifier()
         self._selector = selectors.DefaultSelector()
@@ -179,7 +180,7 @@ class Supervisor:
             self._give_up()
         elif self._reloads.adopting and self._crew.up_to_date():
             self._settled()
-        self._sweep()
+        self._sweep(now)
 
     @property
     def _shares(self) -> bool:
@@ -192,11 +193,17 @@ class Supervisor:
             announce, self._announce = self._announce, None
             announce(self._reloads.first, self._reloads.where)
 
-    def _sweep(self) -> None:
+    def _sweep(self, now: float) -> None:
         """What only older generations used is free, once no exchange of theirs runs anywhere."""
-        if not self._reloads.adopting and self._crew.fleet.members and (quiet := self._crew.quiet()) > self._swept:
-            self._swept = quiet
+        quiet = self._crew.quiet()
+        if now < self._sweep_at or self._reloads.adopting or quiet <= self._swept:
+            return
+        try:
             self._arena.sweep(quiet)
+        except TimeoutError:  # a worker was stopped at a bad moment: it will be killed
+            self._sweep_at = now + SWEEP_AGAIN
+        else:
+            self._swept = quiet
 
     # --- signals --------------------------------------------------------------------------------------------
 

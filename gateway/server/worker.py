@@ -181,7 +181,11 @@ class Worker:
             config: Config = pickle.loads(adopt.config)
             self._arena.generation = adopt.generation
             snapshot = wire(config, adopt.generation, self._scrape, previous=previous, limits=self._limits)
-            self.logs.change(config.logging)
+            try:
+                self.logs.change(config.logging)
+            except OSError:
+                self._task(close(gone(snapshot, previous)))  # what was made for it
+                raise
         except Exception:
             self._arena.generation = previous.generation
             raise

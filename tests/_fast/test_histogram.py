@@ -109,6 +109,18 @@ def test_after_any_pause_nothing_of_before_is_recent(histogram: Any) -> None:
         assert histogram.recent_count(NOW + slices * 15 * SECOND) == 0
 
 
+def test_a_reload_to_other_slices_begins_anew() -> None:
+    arena = _fast.Arena()
+    _fast.Histogram(arena, "durations", slices=4, slice_time=15 * SECOND).record(SECOND, NOW)
+    for slices, slice_time in ((4, 60 * SECOND), (4, SECOND), (8, 15 * SECOND), (0, 15 * SECOND)):
+        other = _fast.Histogram(arena, "durations", slices=slices, slice_time=slice_time)
+        other.record(SECOND, NOW + 10 * SECOND)
+        assert (other.count, other.recent_count(NOW + 10 * SECOND)) == (1, min(slices, 1))
+        assert other.recent_count(NOW + 1000 * SECOND) == 0
+    assert _fast.Histogram(arena, "durations", slices=4, slice_time=15 * SECOND).recent_count(NOW) == 1
+    assert _fast.Histogram(arena, "durations", slices=0, slice_time=60 * SECOND).count == 1
+
+
 def test_without_slices_nothing_is_recent(fast: ModuleType) -> None:
     histogram = fast.Histogram(fast.Arena(), "durations", slices=0)
     histogram.record(SECOND, NOW)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from gateway import wiring
 from gateway._fast import Arena
-from gateway.config import Config
+from gateway.config import Config, PolicyOptions
 from gateway.server.channel import Adopt, Adopted, Channel, Failed, Message
 from gateway.server.worker import Worker
 from gateway.telemetry.application_log import LOGGER
@@ -26,6 +29,56 @@ def logs_as_before() -> Iterator[None]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
+
+
+class Closes:
+    """A policy that tells when it is made and closed."""
+
+    class Options(PolicyOptions):
+        round: int = 0
+
+    said: list[str] = []
+
+    def __init__(self, options: Options) -> None:
+        self.round = options.round
+        self.said.append(f"made {self.round}")
+
+    def on_head(self, exchange: object) -> None:
+        return
+
+    def close(self) -> None:
+        self.said.append(f"closed {self.round}")
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_one_whose_log_cannot_be_opened_closes_what_it_has_made_and_no_more(tmp_path: Path) -> None:
+    """An extension may hold a file, a thread, a connection; a reload is tried again and again."""
+    ours, theirs = Channel.pair()
+    arena = Arena()
+    arena.join(1)
+
+    def configured(log: str, *rounds: int) -> bytes:
+        policies = [{"type": f"{__name__}:Closes", "round": each} for each in rounds]
+        file = tmp_path / "gateway.yaml"
+        file.write_text(json.dumps({"logging": {"log": log, "access_log": "off"}, "policies": policies}))
+        return pickle.dumps(wiring.load([file]))
+
+    async def adopts() -> None:
+        worker = Worker(1, theirs, arena)
+        worker._begin(Adopt(1, configured("off", 1)))
+        worker._adopt(Adopt(2, configured(str(tmp_path / "nowhere" / "log"), 1, 2)))
+        await settled()
+        worker.logs.close()
+
+    asyncio.run(adopts())
+    assert [type(message) for message, _ in ours.receive()] == [Failed]
+    assert Closes.said == ["made 1", "made 2", "closed 2"]
+    ours.close()
+    theirs.close()
 
 
 def answers(*, refuse: bool, monkeypatch: pytest.MonkeyPatch) -> list[Message]:

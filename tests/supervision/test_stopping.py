@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx2 as httpx
 import pytest
 
 from tests.harness import Gateway, eventually
