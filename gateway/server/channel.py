@@ -6,8 +6,9 @@ The rules:
   sends it when there is room. A channel whose other end is gone takes messages and loses them: `ended` says so.
 * A message is its length, the number of its descriptors, and the fields as `marshal` writes them: both ends are
   the same program, and reading one can run no code.
-* Descriptors are duplicated when their message is queued, so that the sender may close its own at any time. They
-  travel with the message's first byte; whoever receives them closes them.
+* Descriptors are duplicated when their message has to wait, so that the sender may close its own at any time. They
+  travel with the message's first byte; whoever receives them closes them. A receiver that has no room for them gets
+  the message with fewer, the first ones.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Channel:
         self._end = end
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._in = bytearray()
-        self._came: deque[int] = deque()  # descriptors whose message is not complete yet
+        self._came: deque[list[int]] = deque()  # for each message that has some and is not complete yet
         self.ended = False
 
     @classmethod
@@ -143,19 +144,18 @@ class Channel:
             raise ValueError(f"{len(descriptors)} descriptors in one message")
         body = marshal.dumps((type(message).__name__, *message))
         head = HEAD.pack(len(body), len(descriptors))
-        self._out.append((memoryview(head + body), [os.dup(descriptor) for descriptor in descriptors]))
+        data = memoryview(head + body)
         self.flush()
+        sent = 0 if self._out else self._pass(data, descriptors)
+        if sent < len(data) and not self.ended:
+            self._out.append((data[sent:], [] if sent else _copies(descriptors)))
 
     def flush(self) -> None:
         """Send what waits, as far as there is room."""
         while self._out and not self.ended:
             data, descriptors = self._out[0]
-            try:
-                sent = socket.send_fds(self._end, [data], descriptors)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._end_it()
+            sent = self._pass(data, descriptors)
+            if not sent:
                 return
             _close(descriptors)
             if sent == len(data):
@@ -168,13 +168,13 @@ class Channel:
         while not self.ended:
             try:
                 # not socket.recv_fds: that of Python 3.11 passes no flags on
-                data, extra, _, _ = self._end.recvmsg(PIECE, SPACE, socket.MSG_CMSG_CLOEXEC)
+                data, extra, flags, _ = self._end.recvmsg(PIECE, SPACE, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 break
             except OSError:
-                data, extra = b"", []
-            for _, _, descriptors in extra:  # of one kind, we send no other
-                self._came.extend(array("i", descriptors))
+                data, extra, flags = b"", [], 0
+            if extra or flags & socket.MSG_CTRUNC:  # of one kind, we send no other; cut off: not one found room
+                self._came.append([each for _, _, descriptors in extra for each in array("i", descriptors)])
             self._in += data
             if not data:
                 self._end_it()
@@ -182,7 +182,8 @@ class Channel:
 
     def close(self) -> None:
         self._end_it()
-        _close(self._came)
+        for descriptors in self._came:
+            _close(descriptors)
         self._end.close()
 
     def _messages(self) -> list[tuple[Message, list[int]]]:
@@ -193,8 +194,18 @@ class Channel:
                 break
             kind, *fields = marshal.loads(self._in[HEAD.size : HEAD.size + length])
             del self._in[: HEAD.size + length]
-            whole.append((KINDS[kind](*fields), [self._came.popleft() for _ in range(count)]))
+            whole.append((KINDS[kind](*fields), self._came.popleft() if count else []))
         return whole
+
+    def _pass(self, data: memoryview, descriptors: Sequence[int]) -> int:
+        """How much of it the kernel takes; any of it, and it has the descriptors."""
+        try:
+            return socket.send_fds(self._end, [data], descriptors)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._end_it()
+            return 0
 
     def _end_it(self) -> None:
         self.ended = True
@@ -203,7 +214,18 @@ class Channel:
         self._out.clear()
 
 
-def _close(descriptors: list[int] | deque[int]) -> None:
+def _copies(descriptors: Sequence[int]) -> list[int]:
+    """All of them, or an OSError and none."""
+    copies: list[int] = []
+    try:
+        copies.extend(map(os.dup, descriptors))  # those before one that fails are there
+    except OSError:
+        _close(copies)
+        raise
+    return copies
+
+
+def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
     descriptors.clear()

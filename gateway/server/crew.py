@@ -229,7 +229,11 @@ class Crew:
     # --- processes, channels, sockets -------------------------------------------------------------------
 
     def _start(self, slot: int, now: float) -> None:
-        ours, theirs = Channel.pair()
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as problem:
+            self._not_started(slot, now, problem)
+            return
         adopt, arena = self._adopt, self._arena
 
         def clean() -> None:
@@ -241,9 +245,8 @@ class Crew:
         try:
             pid = children.fork(lambda: worker.run(slot, adopt, theirs, arena), clean)
         except OSError as problem:
-            log.error("no worker can be forked", extra={"why": str(problem)})
             ours.close()
-            self.fleet.not_started(slot, now)
+            self._not_started(slot, now, problem)
             return
         finally:
             theirs.close()
@@ -252,6 +255,11 @@ class Crew:
         self.fleet.started(slot, pid, now)
         self._unrecovered.discard(slot)
         self._selector.register(ours, selectors.EVENT_READ, self.hear(slot))
+
+    def _not_started(self, slot: int, now: float, problem: OSError) -> None:
+        self.last_words = f"no worker can be forked: {problem.strerror}"
+        log.error("no worker can be forked", extra={"worker": slot, "why": problem.strerror})
+        self.fleet.not_started(slot, now)
 
     def _retire(self, slot: int, now: float) -> None:
         self.fleet.retiring(slot, now)

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 
 class Notifier:
@@ -31,8 +32,8 @@ class Notifier:
     def _say(self, *lines: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end:
-            try:
-                end.sendto("\n".join(lines).encode(), self._address)
-            except OSError:
-                return
+        with (
+            suppress(OSError),  # nobody listens, or there is no descriptor left to speak by
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end,
+        ):
+            end.sendto("\n".join(lines).encode(), self._address)

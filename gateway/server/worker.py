@@ -258,8 +258,11 @@ class Worker:
     async def _do(self, message: Message, descriptors: list[int]) -> None:
         match message:
             case Accept(sockets):
-                for number, descriptor in zip(sockets, descriptors, strict=True):
+                for number, descriptor in zip(sockets, descriptors):
                     await self._doors.open(number, descriptor)
+                if len(descriptors) < len(sockets):  # whoever waits there would wait for ever
+                    log.error("too many open files to accept connections; another worker has to do it")
+                    self._tell(Leaving())
             case Release(sockets):
                 self._doors.release(sockets)
             case Finish(sockets):

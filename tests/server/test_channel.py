@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,55 @@ def test_whoever_leaves_with_messages_unsent_leaks_no_descriptor(tmp_path: Path)
     assert not [message for message, _ in other.receive()]
     other.close()
     assert opened() == before
+
+
+@contextmanager
+def at_most(descriptors: int) -> Iterator[None]:
+    """No descriptor of this number or above, for so long."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def free() -> int:
+    """The lowest number that is free."""
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    return lowest
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_receiver_without_room_gets_the_message_with_fewer(ends: tuple[Channel, Channel], room: int) -> None:
+    """And those of the next message are not taken for its own."""
+    one, other = ends
+    before = opened()
+    one.send(Accept((1, 2)), [0, 0])
+    with at_most(free() + room):
+        ((message, descriptors),) = other.receive()
+    assert (message, len(descriptors)) == (Accept((1, 2)), room)
+    one.send(Accept((3,)), [0])
+    ((message, more),) = other.receive()
+    assert (message, len(more)) == (Accept((3,)), 1)
+    for descriptor in (*descriptors, *more):
+        os.close(descriptor)
+    assert opened() == before
+
+
+def test_a_sender_without_room_sends_what_need_not_wait(ends: tuple[Channel, Channel]) -> None:
+    one, other = ends
+    before = opened()
+    with at_most(free()):
+        one.send(Accept((1,)), [0])
+    ((_, descriptors),) = other.receive()
+    os.close(descriptors[0])
+    one.send(Adopt(1, bytes(3 << 20)))
+    with at_most(free() + 1), pytest.raises(OSError, match="Too many open files"):
+        one.send(Accept((1, 2)), [0, 0])
+    assert opened() == before
+    assert [type(message) for message, _ in everything(one, other)] == [Adopt]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1), st.lists(st.sampled_from(MESSAGES), max_size=6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -150,6 +151,17 @@ def test_systemd_is_told(systemd: tuple[socket.socket, str]) -> None:
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
 def test_nobody_listens_and_nothing_happens(environ: dict[str, str]) -> None:
     Notifier(environ).ready()
+
+
+def test_without_a_descriptor_systemd_is_not_told_and_nothing_breaks(tmp_path: Path) -> None:
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).stopping()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # --- signals, forking ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 from contextlib import ExitStack
@@ -26,9 +27,24 @@ from tests.supervision.instance import (
     pids,
     repeats,
     restarts,
+    said,
 )
 
 MOST = 60  # requests at once
+
+
+def test_who_has_no_descriptor_left_for_a_dead_ones_sockets_leaves_them_to_another() -> None:
+    """Its clients took them all. It must not be believed to accept: half of all connections would wait for ever."""
+    with Gateway(configuration(workers=2)) as gateway:
+        full, victim = pids(gateway)
+        resource.prlimit(full, resource.RLIMIT_NOFILE, (3, 1000))
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: said(gateway, "too many open files"), what="it is said")
+        resource.prlimit(full, resource.RLIMIT_NOFILE, (1000, 1000))
+        eventually(lambda: is_complete(gateway, 2) and full not in pids(gateway), ceiling=100, what="it is replaced")
+        for _ in range(20):
+            assert gateway.chat(model=QUICK).status_code == 200
+        assert restarts(gateway) == {"killed": 1}
 
 
 def kill_one(gateway: Gateway, workers: list[int], dice: random.Random) -> tuple[float, set[int], set[int]]:
