@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -30,17 +30,16 @@ class Signals:
     def take(self) -> Iterator[signal.Signals]:
         """One after the other: should answering one of them fail, the others are still there."""
         with suppress(BlockingIOError):
-            while self._read.recv(4096):  # before a look at what came: what comes now wakes again
-                pass
+            self._read.recv(4096)  # before a look at what came; what is left in it, or comes now, wakes again
         for number in list(self._came):
             del self._came[number]
             yield signal.Signals(number)
 
-    def restore(self) -> None:
-        """As it was before."""
+    def restore(self, *, but: Container[signal.Signals] = ()) -> None:
+        """As it was before, but for those that nobody answers any more."""
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if number in but else handler)
         self.close()
 
     def close(self) -> None:

@@ -271,7 +271,7 @@ class Supervisor:
         for listener in self._crew.listeners:
             listener.refuse()
             listener.close()
-        self._signals.restore()
+        self._signals.restore(but=ENDS)  # one that comes in the last moments must not change the exit status
         self._selector.close()
         self._log.close()
 

@@ -57,6 +57,18 @@ def test_other_signals_drain_too(number: signal.Signals) -> None:
         assert gateway.process.wait(20) == 0
 
 
+def test_signals_that_never_cease_change_nothing_about_the_end() -> None:
+    with Gateway(config_for(providers=PACED)) as gateway:
+
+        def ended() -> bool:
+            for _ in range(1000):
+                gateway.process.send_signal(signal.SIGTERM)
+            return gateway.process.poll() is not None
+
+        eventually(ended, ceiling=60, what="the end")
+        assert gateway.process.returncode == 0
+
+
 def test_a_second_signal_stops_now() -> None:
     with FakeProvider() as provider:
         provider.answer(chunked([*events("a", finish=None, done=False), HANG], end=False))
