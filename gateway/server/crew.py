@@ -6,6 +6,7 @@ Nothing here waits. A worker that does not read its channel is told nothing and 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import signal
@@ -68,7 +69,7 @@ class Crew:
         self._unrecovered: set[int] = set()
         self._channels: dict[int, Channel] = {}
         self._held: dict[int, set[int]] = {}  # sockets that a worker was told to accept on
-        self._watch = Watch(0.0, time.monotonic())
+        self._watch = Watch(math.inf, time.monotonic())  # until it is said how long
         self._adopt = Adopt(0, b"")
 
     # --- what the supervisor wants ----------------------------------------------------------------------

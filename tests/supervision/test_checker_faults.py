@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from tests.harness import Gateway, eventually
+from tests.harness.gateway_process import ROOT
 from tests.harness.load import Load
-from tests.harness.processes import children, is_alive, users_of
+from tests.harness.processes import children, is_alive, title, users_of
 from tests.harness.sampling import read
 from tests.supervision.instance import (
     PROBING,
@@ -166,3 +172,21 @@ def test_no_secret_shows_anywhere(tmp_path: Path) -> None:
         for pid in (gateway.process.pid, *children(gateway.process.pid)):
             shown.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode())
         assert not [text for text in shown if CANARY in text]
+
+
+def test_at_the_start_too_the_supervisor_sleeps_until_there_is_something_to_do(tmp_path: Path) -> None:
+    """The check may need the only processor there is."""
+    orders, file = tmp_path / "orders.json", tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(with_probe(configuration(), orders, checker="hang")))
+    command = [sys.executable, "-m", "gateway", "run", "--config", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **PROBING}) as process:
+        try:
+            eventually(lambda: [title(child) for child in children(process.pid)] == ["llm-gateway: checker"])
+            supervisor = psutil.Process(process.pid)
+            before, began = supervisor.cpu_times(), time.monotonic()
+            time.sleep(1.0)
+            now, passed = supervisor.cpu_times(), time.monotonic() - began
+            assert now.user + now.system - before.user - before.system < 0.2 * passed
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
