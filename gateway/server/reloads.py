@@ -167,6 +167,7 @@ class Reloads:
         if self.adopting and self._generation > 1:  # the one before is overtaken
             self._meters.reloads["success"].add()
         dropped = [listener for listener in self._crew.listeners if listener not in listeners]
+        self._crew.settle(time.monotonic())  # if somebody died just now: another accepts what waits on those dropped
         self._crew.listeners = listeners
         self._employ(found)
         self._crew.settle(time.monotonic())

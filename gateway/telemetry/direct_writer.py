@@ -1,8 +1,9 @@
 """Log lines without a thread: for the supervisor, which forks and must have none.
 
 A line is written at once, by one call that appends. A pipe or a terminal whose reader is slow is waited for a moment;
-then the line is dropped and counted. A regular file does not make one wait. For a process that says little: whoever
-serves requests uses `log_writer`.
+then the line is dropped and counted, and so are those after it, without another wait, until there is room again: a
+refused configuration may have a thousand problems. A regular file does not make one wait. For a process that says
+little: whoever serves requests uses `log_writer`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class DirectWriter:
     def __init__(self, destination: str) -> None:
         self.destination = destination
         self.dropped = 0
+        self._stuck = False  # the last wait was in vain
         self._fd = -1 if destination == "off" else open_log(destination)
 
     def write(self, line: bytes) -> None:
@@ -54,4 +56,5 @@ class DirectWriter:
     def _room(self) -> bool:
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
-        return bool(poll.poll(1000 * PATIENCE))
+        self._stuck = not poll.poll(0 if self._stuck else 1000 * PATIENCE)
+        return not self._stuck

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
 from contextlib import ExitStack
 from typing import Any
 
 from tests.harness import Gateway, eventually
 from tests.harness.load import Load
+from tests.harness.processes import children, ended_children, state
 from tests.harness.sampling import read
+from tests.server.raw import Wire, request
 from tests.supervision.instance import (
     QUICK,
     SLOW,
@@ -17,11 +21,13 @@ from tests.supervision.instance import (
     health,
     hup,
     is_complete,
+    pids,
     reload,
     restarts,
     said,
     write,
 )
+from tests.supervision.test_bad_moments import ASK
 from tests.supervision.test_reload_under_load import under_load
 
 
@@ -71,6 +77,32 @@ def test_the_port_file_says_the_port_of_the_first_address_after_every_reload() -
         assert said(gateway, f"cannot write {file}: Is a directory")
         assert health(gateway)["generation"] == 4
         reload(gateway, listening(config, first))  # the same port: there is nothing to write
+
+
+def test_who_waits_on_a_dropped_address_for_a_worker_that_dies_now_is_served_by_another() -> None:
+    """The supervisor hears of both at once."""
+    first, second = free_ports(2)
+    config = configuration()
+    with Gateway(listening(config, first, second)) as gateway, ExitStack() as stack:
+        supervisor, victim = gateway.process.pid, pids(gateway)[0]
+        file = gateway.folder / "gateway.yaml"
+        gateway.write(listening(config, second))
+        text = file.read_text()
+        file.unlink()
+        os.mkfifo(file)
+        hup(gateway)
+        eventually(lambda: len(children(supervisor)) == 3, what="the checker, which waits for its file")
+        for pid in (supervisor, victim):
+            os.kill(pid, signal.SIGSTOP)
+            eventually(lambda: state(pid) == "T")  # noqa: B023
+        file.write_text(text)
+        eventually(lambda: len(ended_children(supervisor)) == 1, what="the check is over")
+        waiting = [stack.enter_context(Wire(first)).send(request(ASK)) for _ in range(30)]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(ended_children(supervisor)) == 2, what="the worker too")
+        os.kill(supervisor, signal.SIGCONT)
+        assert {wire.answer().status for wire in waiting} == {200}
+        eventually(lambda: is_refused(first), what="the address is gone")
 
 
 def listening(config: dict[str, Any], *ports: int) -> dict[str, Any]:

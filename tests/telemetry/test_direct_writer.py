@@ -73,6 +73,25 @@ def test_a_pipe_that_nobody_reads_is_given_up(tmp_path: Path, monkeypatch: pytes
     writer.close()
 
 
+def test_a_pipe_that_nobody_reads_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand lines in a row must not keep the supervisor from its workers; whoever reads again gets the next."""
+    monkeypatch.setattr(direct_writer, "PATIENCE", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = DirectWriter(str(pipe))
+    began = time.monotonic()
+    while writer.dropped < 1000:
+        writer.write(b"x" * 1000 + b"\n")
+    assert time.monotonic() - began < 10
+    while len(os.read(reader, 1 << 20)) == 1 << 20:
+        pass
+    writer.write(b"again\n")
+    assert (os.read(reader, 99), writer.dropped) == (b"again\n", 1000)
+    os.close(reader)
+    writer.close()
+
+
 def test_off_and_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     off, stderr = DirectWriter("off"), DirectWriter("stderr")
     for writer in (off, stderr):
