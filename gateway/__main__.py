@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,14 +34,31 @@ MOST_WORKERS = 254  # as in `server.workers`
 
 
 def main(arguments: list[str] | None = None) -> int:
+    _open_what_was_closed()
     chosen = _parser().parse_args(arguments)
     try:
         command: int = chosen.command(chosen)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `llm-gateway schema | head`: whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        _print_no_more()
         return 1
     return command
+
+
+def _open_what_was_closed() -> None:
+    """As with `>&-`. Else the next file or socket of ours gets the number, and what is printed goes there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _print_no_more() -> None:
+    """The interpreter flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -150,16 +168,23 @@ def _default_files() -> list[Path]:
 
 
 def _welcome(approved: Approved, where: Sequence[str]) -> None:
-    """What is running, and something to paste: in one write, so that who waits for the first line finds the others."""
-    for warning in approved.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    """What is running, and something to paste: in one write, so that who waits for the first line finds the others.
+
+    Nobody need read it: a closed pipe or a full disk is no reason not to serve.
+    """
     settings, urls = approved.settings, [_url(each) for each in where]
     told = f"lane {settings.lane}, workers {settings.workers}, process {os.getpid()}"
     said = f"llm-gateway {__version__} on {', '.join(urls)}  ({told})\nmodels: {', '.join(approved.models) or 'none'}\n"
     if approved.models:
         said += f"try: curl -N {_called(urls[0])}/v1/chat/completions -d {_example(approved.models[0])}\n"
-    sys.stdout.write(said)
-    sys.stdout.flush()
+    with suppress(OSError):
+        for warning in approved.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    try:
+        sys.stdout.write(said)
+        sys.stdout.flush()
+    except OSError:
+        _print_no_more()
 
 
 def _url(where: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -45,8 +46,10 @@ class PidFile:
         os.close(self._fd)
 
     def remove(self) -> None:
+        """At the end; where that is forbidden by now the lock goes all the same."""
         if self._is_ours():
-            os.unlink(self._path)
+            with suppress(OSError):
+                os.unlink(self._path)
         os.close(self._fd)
 
     def _is_ours(self) -> bool:

@@ -76,6 +76,8 @@ def run(
         raise CannotStart(f"llm-gateway: cannot write {pid_file}: {problem.strerror}") from problem
     try:
         return Supervisor(files, announce=announce, workers=workers, port_file=port_file, lock=lock).serve()
+    except (OSError, MemoryError) as problem:  # too little of something, before anything was served
+        raise CannotStart(f"llm-gateway: cannot start: {problem}") from problem
     finally:
         if lock is not None:
             lock.remove()
