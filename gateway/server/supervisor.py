@@ -152,6 +152,7 @@ class Supervisor:
         self._answer_signals()
         for hear, events in ready:
             hear(events)
+        self._reap()  # SIGCHLD only wakes: at every turn, and before anything is decided, the dead are no workers
         try:
             self._reloads.look()
         except Refusal as refusal:
@@ -220,8 +221,6 @@ class Supervisor:
             elif number is signal.SIGUSR1:
                 self._log.reopen()
                 self._crew.tell(Reopen())
-            elif number is signal.SIGCHLD:
-                self._reap()
 
     def _reap(self) -> None:
         for pid, status in children.reap():

@@ -30,8 +30,10 @@ class Held:
 def supervisor(tmp_path: Path) -> Iterator[Any]:
     supervisor: Any = Supervisor([tmp_path / "none.yaml"], announce=lambda approved, where: None)
     supervisor._crew.quiet = lambda: 3
+    signals = supervisor._signals
     yield supervisor
     supervisor._close()
+    signals.restore()  # all of them: those that end a process too, which are ignored by now
 
 
 def test_what_is_held_is_swept_later_and_once(supervisor: Any) -> None:

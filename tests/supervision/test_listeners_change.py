@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.harness import Gateway, eventually
 from tests.harness.load import Load
-from tests.harness.processes import children, ended_children, state
+from tests.harness.processes import children, ended_children, state, threads
 from tests.harness.sampling import read
 from tests.server.raw import Wire, request
 from tests.supervision.instance import (
@@ -99,7 +99,7 @@ def test_who_waits_on_a_dropped_address_for_a_worker_that_dies_now_is_served_by_
         eventually(lambda: len(ended_children(supervisor)) == 1, what="the check is over")
         waiting = [stack.enter_context(Wire(first)).send(request(ASK)) for _ in range(30)]
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: len(ended_children(supervisor)) == 2, what="the worker too")
+        eventually(lambda: state(victim) == "Z" and threads(victim) == [victim], what="the worker too, whole")
         os.kill(supervisor, signal.SIGCONT)
         assert {wire.answer().status for wire in waiting} == {200}
         eventually(lambda: is_refused(first), what="the address is gone")
