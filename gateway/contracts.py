@@ -10,7 +10,8 @@ The phases of a request, in order (a policy takes part in those whose hook it de
     SETTLE   settle(exchange)               once, in reverse order, after everything; must not raise
 
 Push, not pull: an upstream response pushes its body into a function as it arrives. The function gives
-None ("go on") or something to await first ("the client is behind"); that is the whole back-pressure.
+None ("go on") or something to await first ("the client is behind"); that is the whole back-pressure. A `Reply`
+answers alike: None means that it is done, anything else has to be awaited.
 """
 
 from __future__ import annotations
@@ -61,10 +62,14 @@ class Reply(Protocol):
     def gone(self) -> bool:
         """The client has left."""
 
-    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None: ...
-    async def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
+    def send(self, status: int, headers: Mapping[str, str], body: bytes) -> Awaitable[None] | None:
+        """The whole answer."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> Awaitable[None] | None:
+        """The head; it may wait for the first `write` or `end`, so that both leave together."""
+
     def write(self, data: bytes) -> Awaitable[None] | None: ...
-    async def end(self) -> None: ...
+    def end(self) -> Awaitable[None] | None: ...
     def abort(self) -> None:
         """Cut the connection: the only honest end of an answer that cannot be finished."""
 
@@ -72,17 +77,28 @@ class Reply(Protocol):
 class Body(Protocol):
     """A request's body, not yet read."""
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body, decoded. Raises GatewayError: 413 over `limit` bytes, 415, 400, 408."""
+    def read(self, limit: int) -> bytes | Awaitable[bytes]:
+        """The whole body, decoded; what is here already need not be awaited.
+
+        Raises GatewayError, at once or when awaited: 413 over `limit` bytes, 415, 400, 408.
+        """
+
+
+@dataclass(slots=True, eq=False)
+class WireHead:
+    """The head of requests to a provider. Make it once and use it for many: an upstream renders it once."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    rendered: Any = None  # the upstream's, for whatever it makes of the head
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
     """What goes to a provider."""
 
-    method: str
-    url: str
-    headers: Mapping[str, str]
+    head: WireHead
     body: bytes
 
 

@@ -80,7 +80,8 @@ def ask(phase: Phase, exchange: Exchange, *more: Target) -> None:
 async def read(exchange: Exchange, body: Body) -> None:
     """The request's body becomes its call; its model becomes its plan."""
     endpoint = exchange.endpoint
-    raw = await body.read(exchange.snapshot.limits.max_body)
+    given = body.read(exchange.snapshot.limits.max_body)
+    raw = given if isinstance(given, bytes) else await given
     started = exchange.body_read = exchange.now()
     exchange.bytes_in = len(raw)
     try:
@@ -223,10 +224,10 @@ async def tell_in_band(exchange: Exchange, runtime: Runtime, error: GatewayError
             event = exchange.endpoint.dialect.error_event(error)
             release(exchange)
             exchange.bytes_out += len(event)
-            waiting = reply.write(event)
-            if waiting is not None:
+            if (waiting := reply.write(event)) is not None:
                 await waiting
-            await reply.end()
+            if (waiting := reply.end()) is not None:
+                await waiting
     except DeadlinePassed:
         abandon(exchange, reply)
 

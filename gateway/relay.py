@@ -90,14 +90,16 @@ class StreamReply:
             await asyncio.wait((self._comment,))
         self._silence.stop()
         release(self._exchange)
-        await self._reply.end()
+        if (waiting := self._reply.end()) is not None:
+            await waiting
 
     async def _write(self, data: bytes, chosen: Mapping[str, str]) -> None:
         if not self._reply.started:
             self._exchange.status = 200
-            await self._reply.begin(200, {**STREAM_HEADERS, **self._headers, **chosen})
-        waiting = self._reply.write(data)
-        if waiting is not None:
+            waiting = self._reply.begin(200, {**STREAM_HEADERS, **self._headers, **chosen})
+            if waiting is not None:
+                await waiting
+        if (waiting := self._reply.write(data)) is not None:
             await waiting
         self._silence.set(Clock.IDLE, self._patience)
 

@@ -102,18 +102,21 @@ async def deliver(
             deadline.set(Clock.CLIENT_WRITE, limit)
             if len(body) <= PIECE:
                 release(exchange)
-                await reply.send(status, headers, body)
+                if (waiting := reply.send(status, headers, body)) is not None:
+                    await waiting
                 return
-            await reply.begin(status, {**headers, "content-length": str(len(body))})
+            waiting = reply.begin(status, {**headers, "content-length": str(len(body))})
+            if waiting is not None:
+                await waiting
             for start in range(0, len(body), PIECE):
                 deadline.set(Clock.CLIENT_WRITE, limit)
                 if start + PIECE >= len(body):
                     release(exchange)
-                waiting = reply.write(body[start : start + PIECE])
-                if waiting is not None:
+                if (waiting := reply.write(body[start : start + PIECE])) is not None:
                     await waiting
             deadline.set(Clock.CLIENT_WRITE, limit)
-            await reply.end()
+            if (waiting := reply.end()) is not None:
+                await waiting
     except DeadlinePassed as passed:
         raise late(Clock.CLIENT_WRITE, "") from passed
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from gateway.config import Endpoint, ProviderOptions
 from gateway.contracts import Task, WireRequest
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from gateway.exchange import Call
 
 
@@ -35,8 +35,8 @@ class Shout:
 
     def __init__(self, name: str, options: ShoutOptions) -> None:
         self.name = name
-        self._endpoint = options.endpoint
-        self._headers = {**dict(options.header_lines()), "X-Volume": str(options.volume)}
+        headers = {**dict(options.header_lines()), "X-Volume": str(options.volume)}
+        self._requests = Passthrough(options.endpoint, headers)
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        return passthrough(task, call, endpoint=self._endpoint, model=model.upper(), headers=self._headers)
+        return self._requests.request(task, call, model.upper())

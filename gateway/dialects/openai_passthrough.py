@@ -1,6 +1,7 @@
 """OpenAI in, OpenAI out: the request for an OpenAI-compatible provider, from the client's own bytes.
 
-Of the client's headers none is passed on: what a provider is told about us stands in the configuration.
+Of the client's headers none is passed on: what a provider is told about us stands in the configuration. So
+the head of a request depends on its task alone, and on whether it streams: each is made once.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway import __version__
-from gateway.contracts import Task, WireRequest
+from gateway.contracts import Task, WireHead, WireRequest
 from gateway.dialects.json_body import rewritten
 from gateway.exchange import Call
 
@@ -17,14 +18,18 @@ OURS = {
     "accept-encoding": "identity",  # what we cannot read we can neither watch nor account for
     "user-agent": f"llm-gateway/{__version__}",
 }
+ACCEPT = {False: "application/json", True: "text/event-stream"}
 
 
-def passthrough(task: Task, call: Call, *, endpoint: str, model: str, headers: Mapping[str, str]) -> WireRequest:
+class Passthrough:
     """`endpoint` is the provider's root, without a final slash; `headers` carry its authentication."""
-    accept = "text/event-stream" if call.stream else "application/json"
-    return WireRequest(
-        method="POST",
-        url=f"{endpoint}/{task.value}",
-        headers={**OURS, "accept": accept, **headers},
-        body=rewritten(call, model=model, ask_usage=call.stream),
-    )
+
+    def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
+        self._heads = {
+            (task, stream): WireHead("POST", f"{endpoint}/{task.value}", {**OURS, "accept": accept, **headers})
+            for task in Task
+            for stream, accept in ACCEPT.items()
+        }
+
+    def request(self, task: Task, call: Call, model: str) -> WireRequest:
+        return WireRequest(self._heads[task, call.stream], rewritten(call, model=model, ask_usage=call.stream))

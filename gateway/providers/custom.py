@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.catalog import providers
 from gateway.config import Endpoint, ProviderOptions
 from gateway.contracts import Task, WireRequest
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from gateway.exchange import Call
 
 
@@ -24,8 +24,7 @@ class Custom:
 
     def __init__(self, name: str, options: CustomOptions) -> None:
         self.name = name
-        self._endpoint = options.endpoint
-        self._headers = dict(options.header_lines())
+        self._requests = Passthrough(options.endpoint, dict(options.header_lines()))
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        return passthrough(task, call, endpoint=self._endpoint, model=model, headers=self._headers)
+        return self._requests.request(task, call, model)

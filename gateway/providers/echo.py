@@ -31,7 +31,7 @@ from gateway.config import Duration, ProviderOptions
 from gateway.contracts import Performance, Task, WireRequest
 from gateway.conversation import Answer, Message, Question, ToolCall, Usage
 from gateway.dialects import openai_chat, openai_completions, openai_embeddings
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from gateway.exchange import Call
 
 CREATED = 1_700_000_000  # the same for every answer: determined means determined
@@ -61,17 +61,18 @@ class Echo:
     def __init__(self, name: str, options: EchoOptions) -> None:
         self.name = name
         self._options = options
+        self._requests = Passthrough("echo:", {})
         self._error_rate = Fraction(str(options.error_rate))  # 0.29 x 100 must be 29, as a user counts
         self._asked = 0
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        return passthrough(task, call, endpoint="echo:", model=model, headers={})
+        return self._requests.request(task, call, model)
 
     def perform(self, request: WireRequest) -> Performance:
         if self._error_rate and self._is_due():
             return self._failure()
         fields = orjson.loads(request.body)
-        task = Task(request.url.removeprefix("echo:/"))
+        task = Task(request.head.url.removeprefix("echo:/"))
         if task is Task.EMBEDDING:
             pauses = chain([self._options.first_token_delay], repeat(0.0))  # others get their turn between two vectors
             return Performance(200, {"content-type": "application/json"}, zip(pauses, embed(fields)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.catalog import providers
 from gateway.config import ProviderOptions
 from gateway.contracts import Task, WireRequest
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from gateway.exchange import Call
 
 ADDRESS = "https://api.openai.com/v1"
@@ -19,8 +19,7 @@ class OpenAI:
 
     def __init__(self, name: str, options: ProviderOptions) -> None:
         self.name = name
-        self._endpoint = options.endpoint or ADDRESS
-        self._headers = dict(options.header_lines())
+        self._requests = Passthrough(options.endpoint or ADDRESS, dict(options.header_lines()))
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        return passthrough(task, call, endpoint=self._endpoint, model=model, headers=self._headers)
+        return self._requests.request(task, call, model)

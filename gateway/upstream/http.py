@@ -66,10 +66,10 @@ class HttpUpstream:
     async def _send(self, request: WireRequest, watch: _Watch, *, fresh: bool = False) -> HttpResponse:
         try:
             response = await self._session(fresh).request(
-                request.method,
-                request.url,
+                request.head.method,
+                request.head.url,
                 data=request.body,
-                headers=request.headers,
+                headers=request.head.headers,
                 allow_redirects=False,
                 trace_request_ctx=watch,
             )

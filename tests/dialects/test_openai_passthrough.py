@@ -8,7 +8,7 @@ import pytest
 
 from gateway import __version__
 from gateway.contracts import Task
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from tests.stand_ins import CHAT, call
 
 
@@ -21,9 +21,9 @@ from tests.stand_ins import CHAT, call
     ],
 )
 def test_each_task_has_its_address(task: Task, url: str) -> None:
-    sent = passthrough(task, call(), endpoint="https://up/v1", model="m", headers={"Authorization": "Bearer k"})
-    assert (sent.method, sent.url) == ("POST", url)
-    assert dict(sent.headers) == {
+    sent = Passthrough("https://up/v1", {"Authorization": "Bearer k"}).request(task, call(), "m")
+    assert (sent.head.method, sent.head.url) == ("POST", url)
+    assert dict(sent.head.headers) == {
         "content-type": "application/json",
         "accept-encoding": "identity",
         "user-agent": f"llm-gateway/{__version__}",
@@ -33,8 +33,8 @@ def test_each_task_has_its_address(task: Task, url: str) -> None:
 
 
 def test_a_stream_is_asked_for_with_its_usage() -> None:
-    sent = passthrough(Task.CHAT, call({**CHAT, "stream": True}), endpoint="https://up", model="theirs", headers={})
-    assert sent.headers["accept"] == "text/event-stream"
+    sent = Passthrough("https://up", {}).request(Task.CHAT, call({**CHAT, "stream": True}), "theirs")
+    assert sent.head.headers["accept"] == "text/event-stream"
     assert json.loads(sent.body) == {
         **CHAT,
         "model": "theirs",
@@ -45,4 +45,4 @@ def test_a_stream_is_asked_for_with_its_usage() -> None:
 
 def test_what_needs_no_change_is_sent_as_it_came() -> None:
     asked = call(b'{ "model" :"m", "n" : 1.0 }')
-    assert passthrough(Task.CHAT, asked, endpoint="https://up", model="m", headers={}).body is asked.body
+    assert Passthrough("https://up", {}).request(Task.CHAT, asked, "m").body is asked.body

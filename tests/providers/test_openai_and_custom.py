@@ -27,22 +27,22 @@ KEY = {"type": "api_key", "key": "sk-1"}
 
 def test_openai_is_where_it_is() -> None:
     sent = openai(auth=KEY).request(Task.CHAT, call(), "gpt")
-    assert sent.url == "https://api.openai.com/v1/chat/completions"
-    assert sent.headers["Authorization"] == "Bearer sk-1"
+    assert sent.head.url == "https://api.openai.com/v1/chat/completions"
+    assert sent.head.headers["Authorization"] == "Bearer sk-1"
     assert sent.body == call({**CHAT, "model": "gpt"}).body
 
 
 def test_openai_behind_a_proxy() -> None:
     sent = openai(endpoint="http://10.0.0.1/openai/", headers={"X-Team": "a"}).request(Task.EMBEDDING, call(), "m")
-    assert sent.url == "http://10.0.0.1/openai/embeddings"
-    assert sent.headers["X-Team"] == "a"
-    assert "Authorization" not in sent.headers
+    assert sent.head.url == "http://10.0.0.1/openai/embeddings"
+    assert sent.head.headers["X-Team"] == "a"
+    assert "Authorization" not in sent.head.headers
 
 
 def test_custom_has_an_address_and_headers_of_its_own() -> None:
     provider = custom(endpoint="http://vllm:8000/v1", auth={**KEY, "header": "X-Api-Key"})
     sent = provider.request(Task.COMPLETION, call(), "m")
-    assert (provider.name, sent.url, sent.headers["X-Api-Key"]) == ("own", "http://vllm:8000/v1/completions", "sk-1")
+    assert (provider.name, sent.head.url, sent.head.headers["X-Api-Key"]) == ("own", "http://vllm:8000/v1/completions", "sk-1")
 
 
 def test_custom_without_an_address_is_refused() -> None:

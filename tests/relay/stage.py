@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from gateway.contracts import Endpoint, Feed, Phase, Plan, Target, Task, Timeouts, WireRequest
 from gateway.deadlines import Clock, TimerWheel
-from gateway.dialects.openai_passthrough import passthrough
+from gateway.dialects.openai_passthrough import Passthrough
 from gateway.endpoints.chat_completions import ChatCompletions
 from gateway.exchange import Call, Exchange
 from gateway.pipeline import handle
@@ -276,7 +276,7 @@ class _Provider:
         self.name = name
 
     def request(self, task: Task, call: Call, model: str) -> WireRequest:
-        return passthrough(task, call, endpoint="http://upstream/v1", model=model, headers={})
+        return Passthrough("http://upstream/v1", {}).request(task, call, model)
 
 
 class _Body:

@@ -18,7 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from gateway import errors
-from gateway.contracts import WireRequest
+from gateway.contracts import WireHead, WireRequest
 from gateway.errors import GatewayError
 from gateway.upstream.http import HttpResponse, HttpUpstream
 from tests.harness import (
@@ -182,7 +182,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
     async def main() -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nowhere)
         upstream = HttpUpstream("p0", connections=1, keep_alive=1)
-        request = WireRequest("POST", "http://nowhere.invalid/v1", {}, b"{}")
+        request = WireRequest(WireHead("POST", "http://nowhere.invalid/v1", {}), b"{}")
         with pytest.raises(GatewayError, match="p0: its host name cannot be resolved") as caught:
             await upstream.send(request, lambda _: None)
         assert caught.value.kind is errors.CONNECT_FAILED
@@ -203,7 +203,7 @@ def test_a_refused_certificate_is_told_as_one(plain: str, monkeypatch: pytest.Mo
         monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", handshake)
         upstream = HttpUpstream("p0", connections=1, keep_alive=1)
         with pytest.raises(GatewayError, match="p0 cannot be reached: TLS: self-signed certificate") as caught:
-            await upstream.send(WireRequest("POST", plain, {}, b"{}"), lambda _: None)
+            await upstream.send(WireRequest(WireHead("POST", plain, {}), b"{}"), lambda _: None)
         assert caught.value.kind is errors.CONNECT_FAILED
         await upstream.close()
 
@@ -240,7 +240,7 @@ def test_a_full_pool_is_our_own_503_and_says_so() -> None:
 def test_no_descriptor_left_is_our_own_503(provider: FakeProvider) -> None:
     async def ask() -> None:
         upstream = HttpUpstream("p0", connections=1, keep_alive=1.0)
-        request = WireRequest("POST", provider.url, {}, b"")
+        request = WireRequest(WireHead("POST", provider.url, {}), b"")
         with suppress(OSError):
             while True:
                 held.append(socket.socket())
