@@ -1,4 +1,4 @@
-"""The processes: the supervisor and its workers, and the lane that turns connections into exchanges.
+"""The processes: the supervisor and its workers.
 
 supervisor     one loop over signals, channels and the checker; who it is made of:
   reloads        configurations, from the first to the newest: checked, then brought about as a whole or refused
@@ -12,7 +12,5 @@ supervisor     one loop over signals, channels and the checker; who it is made o
 worker         one event loop; what it is made of:
   doors          the sockets it accepts on
   departure      how it leaves: retire, drain, stop
-  generations    which configurations its exchanges still use
   worker_logs    its logs
-  application    requests become exchanges and pages; aiohttp_lane, protocol, decoding: over aiohttp's server
 """

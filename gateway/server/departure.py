@@ -18,9 +18,9 @@ import asyncio
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gateway.server.application import Application
+from gateway.lanes.aiohttp_server import HttpServer
+from gateway.lanes.application import Application
 from gateway.server.doors import Doors
-from gateway.server.protocol import HttpServer
 from gateway.snapshot import Runtime
 
 RETIRE_IDLE = 65.0  # seconds

@@ -29,8 +29,10 @@ from gateway._fast import Arena, LimitTable
 from gateway.carry_over import Leftovers, close, gone
 from gateway.config import Config
 from gateway.deadlines import TimerWheel
+from gateway.lanes.aiohttp_server import HttpServer
+from gateway.lanes.application import Application
+from gateway.lanes.generations import Generations
 from gateway.roster import Roster, State
-from gateway.server.application import Application
 from gateway.server.channel import (
     Accept,
     Adopt,
@@ -52,8 +54,6 @@ from gateway.server.children import BROKEN
 from gateway.server.departure import CUT, Departure, Mode
 from gateway.server.doors import Doors
 from gateway.server.fleet_meters import generation_shown
-from gateway.server.generations import Generations
-from gateway.server.protocol import HttpServer
 from gateway.server.title import set_title
 from gateway.server.watch import beat_interval
 from gateway.server.worker_logs import WorkerLogs

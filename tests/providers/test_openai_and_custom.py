@@ -42,7 +42,11 @@ def test_openai_behind_a_proxy() -> None:
 def test_custom_has_an_address_and_headers_of_its_own() -> None:
     provider = custom(endpoint="http://vllm:8000/v1", auth={**KEY, "header": "X-Api-Key"})
     sent = provider.request(Task.COMPLETION, call(), "m")
-    assert (provider.name, sent.head.url, sent.head.headers["X-Api-Key"]) == ("own", "http://vllm:8000/v1/completions", "sk-1")
+    assert (provider.name, sent.head.url, sent.head.headers["X-Api-Key"]) == (
+        "own",
+        "http://vllm:8000/v1/completions",
+        "sk-1",
+    )
 
 
 def test_custom_without_an_address_is_refused() -> None:

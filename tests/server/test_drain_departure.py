@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from gateway.deadlines import TimerWheel
-from gateway.server.application import Application
+from gateway.lanes.aiohttp_server import HttpServer
+from gateway.lanes.application import Application
+from gateway.lanes.generations import Generations
 from gateway.server.departure import Departure, Left, Mode
 from gateway.server.doors import Doors
-from gateway.server.generations import Generations
 from gateway.server.listeners import Listener
-from gateway.server.protocol import HttpServer
 from gateway.server.settings import Address
 from tests.stand_ins import runtime, snapshot
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.server.generations import Generations
+from gateway.lanes.generations import Generations
 
 
 def test_at_once_when_nothing_runs() -> None:

@@ -18,10 +18,10 @@ from gateway.contracts import Page, PageAnswer
 from gateway.deadlines import Clock, DeadlinePassed
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
+from gateway.lanes.aiohttp_lane import AiohttpBody, AiohttpReply
+from gateway.lanes.aiohttp_server import Connection
+from gateway.lanes.generations import Generations
 from gateway.pipeline import handle
-from gateway.server.aiohttp_lane import AiohttpBody, AiohttpReply
-from gateway.server.generations import Generations
-from gateway.server.protocol import Connection
 from gateway.snapshot import Runtime
 from gateway.telemetry.access_log import AccessRecord, access_line
 from gateway.telemetry.request_id import correlation_id, request_id

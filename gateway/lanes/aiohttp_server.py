@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import InvalidURLError
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.server.aiohttp_lane import SERVER
+from gateway.lanes.aiohttp_lane import SERVER
 from gateway.telemetry.request_id import request_id
 
 log = logging.getLogger("gateway")

@@ -20,8 +20,8 @@ from aiohttp import web
 from gateway import errors
 from gateway.deadlines import Clock, DeadlinePassed, TimerWheel
 from gateway.errors import GatewayError
+from gateway.lanes.decoding import ENCODINGS, Decoder
 from gateway.relay import late
-from gateway.server.decoding import ENCODINGS, Decoder
 
 SERVER = "llm-gateway"
 LITTLE = 64 << 10  # bytes unread at most for which a connection is kept
