@@ -24,7 +24,8 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
     roster.py         every worker of this machine, in shared memory
     lease.py          what only one worker at a time may do
 
-    server/           processes, listeners, lanes: connections -> exchanges
+    server/           processes and listeners
+    lanes/            connections -> exchanges
     endpoints/        what clients may call
     policies/         what may happen before and after an attempt
     routing/          which target gets this attempt
@@ -37,7 +38,7 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
 
 Imports go down only:
 
-    __main__, server, explanation -> wiring -> (endpoints | policies | routing | providers | upstream)
+    __main__, server, explanation -> lanes -> wiring -> (endpoints | policies | routing | providers | upstream)
     -> pipeline -> (whole, relay, settlement) -> (dialects | telemetry)
     -> (building, carry_over, contracts, exchange, snapshot, conversation, errors, catalog, config, deadlines, roster,
     lease, client_address) -> _fast

@@ -38,12 +38,12 @@ CATALOGS = {
 }
 # Who may import what stands outside: the rest of the gateway must not know it.
 ALLOWED = {
-    "aiohttp": {"server", "upstream"},
+    "aiohttp": {"server", "lanes", "upstream"},
     "uvloop": {"server"},
     "yaml": {"config"},
     "pydantic": {"config", "providers", "policies", "routing"},  # outside config/ only `Field`, in Options
     "pydantic_core": {"config"},
-    "httptools": {"server", "upstream"},
+    "httptools": {"_fast"},
 }
 
 
