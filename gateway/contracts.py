@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gateway.deadlines import Clock
 
@@ -42,6 +42,8 @@ class Phase(Enum):
     RELEASE = "release"
     SETTLE = "settle"
 
+    __hash__ = object.__hash__  # as they compare, by identity: Enum's own is slow, and every request asks
+
 
 class Task(Enum):
     """What a request wants done; the value is its path below a provider's OpenAI-compatible root."""
@@ -49,6 +51,8 @@ class Task(Enum):
     CHAT = "chat/completions"
     COMPLETION = "completions"
     EMBEDDING = "embeddings"
+
+    __hash__ = object.__hash__
 
 
 class Reply(Protocol):
@@ -94,8 +98,7 @@ class WireHead:
     rendered: Any = None  # the upstream's, for whatever it makes of the head
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """What goes to a provider."""
 
     head: WireHead

@@ -28,7 +28,7 @@ from gateway.errors import GatewayError, Retry
 from gateway.exchange import Attempt, Exchange
 from gateway.relay import Relay, StreamReply
 from gateway.settlement import release, settle
-from gateway.whole import deliver, is_stream, read_answer, read_failure, timed
+from gateway.whole import deliver, expired, is_stream, read_answer, read_failure
 
 if TYPE_CHECKING:
     from gateway.snapshot import Runtime
@@ -89,7 +89,7 @@ async def read(exchange: Exchange, body: Body) -> None:
         exchange.plan = exchange.snapshot.plans.get(call.model)
         endpoint.dialect.check(call.fields)
     finally:
-        exchange.spent("read", started)
+        exchange.read_time += exchange.now() - started
     if exchange.plan is None:
         message = f'the model "{call.model[:200]}" does not exist; GET /v1/models lists those that do'
         raise GatewayError(errors.MODEL_NOT_FOUND, message, param="model")
@@ -155,8 +155,7 @@ async def send(exchange: Exchange, runtime: Runtime, this: Attempt, stream: Stre
         elif not is_stream(response):
             raise await read_failure(exchange, runtime, this, response)
         else:
-            meters = runtime.meters.route(this.target.provider.name, exchange.model)
-            await Relay(exchange, runtime, stream, this, meters).run(response, own_headers(exchange))
+            await Relay(exchange, runtime, stream, this).run(response, own_headers(exchange))
         if exchange.error is None:
             this.succeeded()
         else:  # told by the provider itself, in a stream that had begun
@@ -172,16 +171,20 @@ async def head(exchange: Exchange, runtime: Runtime, this: Attempt) -> UpstreamR
     call, target = exchange.call, this.target
     assert call is not None
     request = target.provider.request(exchange.endpoint.task, call, target.model)
-    with timed(exchange, runtime, this) as deadline:
+    deadline = runtime.wheel.guard(latest=exchange.received + target.timeouts.total)
 
-        def waiting(clock: Clock) -> None:
-            if clock is Clock.FIRST_CONTENT:
-                this.connected = exchange.now()
-            deadline.set(clock, target.timeouts.of(clock))
+    def waiting(clock: Clock) -> None:
+        if clock is Clock.FIRST_CONTENT:
+            this.connected = exchange.now()
+        deadline.set(clock, target.timeouts.of(clock))
 
-        waiting(Clock.CONNECT)
-        exchange.spent("prepare", this.started)
-        response = await target.upstream.send(request, waiting)
+    try:
+        with deadline:
+            waiting(Clock.CONNECT)
+            exchange.prepare_time += exchange.now() - this.started
+            response = await target.upstream.send(request, waiting)
+    except DeadlinePassed as passed:
+        raise expired(passed, exchange, this) from passed
     this.answered = exchange.now()
     this.status = response.status
     return response
@@ -195,9 +198,10 @@ def own_headers(exchange: Exchange) -> dict[str, str]:
         headers["x-gateway-attempts"] = str(len(exchange.attempts))
         headers["x-gateway-provider"] = target.provider.name
         headers["x-gateway-model"] = target.model
-    if exchange.own_time:
-        parts = (f"{part};dur={seconds * 1000:.3f}" for part, seconds in exchange.own_time.items())
-        headers["server-timing"] = ", ".join(parts)
+    headers["server-timing"] = (
+        f"read;dur={exchange.read_time * 1e3:.3f}, prepare;dur={exchange.prepare_time * 1e3:.3f}, "
+        f"relay;dur={exchange.relay_time * 1e3:.3f}"
+    )
     return headers
 
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
-from gateway.deadlines import Clock, Deadline, DeadlinePassed, Guard
+from gateway.deadlines import Clock, DeadlinePassed, Guard
 from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
@@ -34,7 +34,6 @@ from gateway.settlement import release
 if TYPE_CHECKING:
     from gateway.contracts import Reply, UpstreamResponse
     from gateway.snapshot import Runtime
-    from gateway.telemetry.request_meters import RouteMeters
 
 FINISH_GRACE = 5.0  # seconds: usage and [DONE] follow the finish reason at once, or not at all
 HELD_MOST = 1 << 20  # bytes of lifecycle frames without content; beyond, they go out
@@ -122,17 +121,15 @@ class StreamReply:
 class Relay:
     """One attempt's stream: what is held of it, what the scanner knows of it, which clock runs."""
 
-    def __init__(
-        self, exchange: Exchange, runtime: Runtime, stream: StreamReply, attempt: Attempt, meters: RouteMeters
-    ) -> None:
+    def __init__(self, exchange: Exchange, runtime: Runtime, stream: StreamReply, attempt: Attempt) -> None:
         limits = exchange.snapshot.limits
         assert exchange.call is not None
         self._exchange = exchange
         self._stream = stream
         self._attempt = attempt
-        self._meters = meters
         self._wheel = runtime.wheel
         self._provider = attempt.target.provider.name
+        self._meters = runtime.meters.route(self._provider, exchange.model)
         self._timeouts = attempt.target.timeouts
         self._client_write = limits.client_write
         self._scanner = exchange.endpoint.dialect.scanner(
@@ -146,7 +143,7 @@ class Relay:
         self._judged = 0  # events that had come when the grace began
         self._latest = 0.0
         self._chosen: Mapping[str, str] = {}
-        self._deadline: Deadline
+        self._deadline: Guard
 
     async def run(self, response: UpstreamResponse, chosen: Mapping[str, str]) -> None:
         """Relay to the end. A GatewayError before content may be tried elsewhere, after it never."""
@@ -166,9 +163,8 @@ class Relay:
 
     def _clock(self) -> Guard:
         """A guard with the relay's running clock; none of its clocks passes the exchange's total."""
-        guard = self._wheel.guard(latest=self._exchange.received + self._timeouts.total)
-        self._deadline = guard.deadline
-        return guard
+        self._deadline = self._wheel.guard(latest=self._exchange.received + self._timeouts.total)
+        return self._deadline
 
     async def _pour(self, response: UpstreamResponse) -> GatewayError | None:
         """The body, part by part; gives what broke it off. Raises DeadlinePassed only if the client was waited for."""
@@ -206,11 +202,11 @@ class Relay:
             self._refuse_early_error()
             self._hold(out)
             if not scanner.content and self._held_size < HELD_MOST:
-                self._exchange.spent("relay", started)
+                self._exchange.relay_time += self._wheel.now() - started
                 return None
             out = self._release(started)
         self._latest = started
-        self._exchange.spent("relay", started)
+        self._exchange.relay_time += self._wheel.now() - started
         if out:
             return self._send(out)
         self._rest()

@@ -59,8 +59,9 @@ def _tell(phase: Phase, exchange: Exchange) -> None:
 
 def _count(exchange: Exchange, runtime: Runtime) -> None:
     assert exchange.ended is not None
+    meters = runtime.meters
     provider = exchange.attempts[-1].target.provider.name if exchange.attempts else None
-    route = runtime.meters.route(provider, exchange.model)
+    route = meters.route(provider, exchange.model)
     route.answered(_status(exchange), exchange.ended - exchange.received)
     usage = exchange.usage
     if usage is not None:
@@ -71,9 +72,11 @@ def _count(exchange: Exchange, runtime: Runtime) -> None:
             reasoning=usage.reasoning_tokens,
         )
     if exchange.ended_by == "client":
-        runtime.meters.client_left(_phase(exchange))
-    for part, seconds in exchange.own_time.items():
-        runtime.meters.overhead(part).observe(seconds)
+        meters.client_left(_phase(exchange))
+    meters.overhead("read").observe(exchange.read_time)
+    if exchange.attempts:
+        meters.overhead("prepare").observe(exchange.prepare_time)
+        meters.overhead("relay").observe(exchange.relay_time)
 
 
 def _status(exchange: Exchange) -> int:
@@ -112,7 +115,7 @@ def _record(exchange: Exchange) -> AccessRecord:
         stream=call.stream if call else None,
         ttft_ms=_ms(exchange.received, exchange.first_content),
         duration_ms=_ms(exchange.received, exchange.ended),
-        overhead_ms=sum(exchange.own_time.values()) * 1000,
+        overhead_ms=(exchange.read_time + exchange.prepare_time + exchange.relay_time) * 1000,
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,

@@ -7,8 +7,8 @@ answer (some providers wrap a failure in a 200) and to find its usage. JSON is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway import errors
@@ -30,17 +30,11 @@ ERROR_PATIENCE = 5.0  # seconds for the rest of it: its status alone says enough
 STREAM_TYPES = ("text/event-stream", "", "text/plain", "application/octet-stream")  # the others: ill-labelled ones
 
 
-@contextmanager
-def timed(exchange: Exchange, runtime: Runtime, attempt: Attempt) -> Iterator[Deadline]:
-    """The attempt's clocks, as the errors they stand for."""
-    target = attempt.target
-    try:
-        with runtime.wheel.guard(latest=exchange.received + target.timeouts.total) as deadline:
-            yield deadline
-    except DeadlinePassed as passed:
-        if passed.clock is Clock.TOTAL:
-            exchange.ended_by = "total"
-        raise late(passed.clock, target.provider.name) from passed
+def expired(passed: DeadlinePassed, exchange: Exchange, attempt: Attempt) -> GatewayError:
+    """The error that one of the attempt's clocks stands for."""
+    if passed.clock is Clock.TOTAL:
+        exchange.ended_by = "total"
+    return late(passed.clock, attempt.target.provider.name)
 
 
 async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, response: UpstreamResponse) -> bytes:
@@ -48,13 +42,16 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
     provider = attempt.target.provider.name
     most = exchange.snapshot.limits.max_answer
     waited = attempt.waited(exchange.now())
-    with timed(exchange, runtime, attempt) as deadline:
-        deadline.set(Clock.FIRST_CONTENT, attempt.target.timeouts.first_content - waited)
-        idle = attempt.target.timeouts.idle
-        collected = _Collected(most, lambda: deadline.set(Clock.IDLE, idle))
-        await collected.take(response)
+    timeouts = attempt.target.timeouts
+    try:
+        with runtime.wheel.guard(latest=exchange.received + timeouts.total) as deadline:
+            deadline.set(Clock.FIRST_CONTENT, timeouts.first_content - waited)
+            collected = _Collected(most, deadline, timeouts.idle)
+            await collected.take(response)
+    except DeadlinePassed as passed:
+        raise expired(passed, exchange, attempt) from passed
     started = exchange.now()
-    body = b"".join(collected.parts)
+    body = collected.body
     if not collected.complete:
         raise GatewayError(errors.NONSENSE, f"{provider} answered more than {most} bytes (server.max_answer)")
     try:
@@ -65,7 +62,7 @@ async def read_answer(exchange: Exchange, runtime: Runtime, attempt: Attempt, re
         raise read_error(provider, 200, {}, body)
     if isinstance(usage, dict):
         exchange.usage = exchange.endpoint.dialect.usage(usage)
-    exchange.spent("relay", started)
+    exchange.relay_time += exchange.now() - started
     return body
 
 
@@ -74,13 +71,18 @@ async def read_failure(
 ) -> GatewayError:
     """The error behind an answer that is none."""
     provider = attempt.target.provider.name
-    parts: list[bytes] = []
-    with suppress(GatewayError), timed(exchange, runtime, attempt) as deadline:
-        deadline.set(Clock.IDLE, min(ERROR_PATIENCE, attempt.target.timeouts.idle))
-        collected = _Collected(ERROR_MOST)
-        parts = collected.parts
-        await collected.take(response)
-    body = b"".join(parts)
+    timeouts = attempt.target.timeouts
+    patience = min(ERROR_PATIENCE, timeouts.idle)
+    guard = runtime.wheel.guard(latest=exchange.received + timeouts.total)
+    collected = _Collected(ERROR_MOST, None, 0.0)
+    try:
+        with suppress(GatewayError), guard as deadline:
+            deadline.set(Clock.IDLE, patience)
+            await collected.take(response)
+    except DeadlinePassed as passed:
+        if passed.clock is Clock.TOTAL:
+            exchange.ended_by = "total"
+    body = collected.body
     if response.status == 200 and b'"error"' not in body:
         return GatewayError(errors.NONSENSE, f"{provider} answered a request for a stream with something else")
     return read_error(provider, response.status, response.headers, body)
@@ -122,25 +124,35 @@ async def deliver(
 
 
 class _Collected:
-    """A body's parts, up to `most` bytes; `goes_on` is called for each."""
+    """A body's parts, up to `most` bytes; with a deadline, silence between two may last `idle` seconds."""
 
-    def __init__(self, most: int, goes_on: Callable[[], None] = lambda: None) -> None:
-        self.parts: list[bytes] = []
+    __slots__ = ("_deadline", "_idle", "_parts", "_room", "complete")
+
+    def __init__(self, most: int, deadline: Deadline | None, idle: float) -> None:
         self.complete = False
+        self._parts: list[bytes] = []
         self._room = most
-        self._goes_on = goes_on
+        self._deadline = deadline
+        self._idle = idle
+
+    @property
+    def body(self) -> bytes:
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     async def take(self, response: UpstreamResponse) -> None:
-        with suppress(_Enough):
+        try:
             await response.push(self._feed)
             self.complete = True
+        except _Enough:
+            return
 
     def _feed(self, data: bytes) -> None:
         self._room -= len(data)
         if self._room < 0:
             raise _Enough
-        self.parts.append(data)
-        self._goes_on()
+        self._parts.append(data)
+        if self._deadline is not None:
+            self._deadline.set(Clock.IDLE, self._idle)
 
 
 class _Enough(Exception):

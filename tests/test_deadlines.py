@@ -89,7 +89,7 @@ async def test_one_that_moves_far_on_does_not_take_the_alarm_from_the_next() -> 
     moving.set(500.0)
     clock.skip(3.0)
     assert len(near.fired) == 1
-    assert wheel._armed is not None
+    assert not wheel.asleep
 
 
 @on_stage
@@ -122,10 +122,9 @@ async def test_what_was_stopped_holds_no_memory_and_the_wheel_sleeps() -> None:
         deadline.stop()
     gc.collect()
     assert len(wheel) == 0
-    assert not wheel._slots
     assert all(reference() is None for reference in references)
     clock.skip(2000)
-    assert wheel._armed is None
+    assert wheel.asleep
 
 
 class _Watched:
@@ -218,7 +217,7 @@ async def test_both_at_once_is_a_cancellation(first: str) -> None:
     task = asyncio.create_task(_guarded(wheel, guard=guard))
     await rest()
     for who in ("deadline", "other") if first == "deadline" else ("other", "deadline"):
-        task.cancel() if who == "other" else guard._fire()
+        task.cancel() if who == "other" else guard.run_out()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert task.cancelled()
@@ -269,7 +268,7 @@ async def test_a_result_that_comes_with_the_deadline_leaves_the_task_usable() ->
     task = asyncio.create_task(work())
     await rest()
     future.set_result(1)
-    guard._fire()
+    guard.run_out()
     await task
     assert outcome == [Clock.IDLE]
     assert task.cancelling() == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
 
 from gateway import errors
@@ -40,15 +38,6 @@ def test_a_target_is_tried_by_identity() -> None:
     tried(one, first)
     assert one.tried(first)
     assert not one.tried(twin)
-
-
-def test_our_own_time_adds_up_by_part() -> None:
-    clock = count(10)
-    one = exchange(now=lambda: float(next(clock)), received=0.0)
-    assert one.spent("read", 8.0) == 10.0
-    assert one.spent("relay", 10.5) == 11.0
-    one.spent("relay", 11.5)
-    assert one.own_time == {"read": 2.0, "relay": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_second_settlement_does_nothing() -> None:
 def test_what_is_counted_and_logged() -> None:
     one, lines = answered(), Lines()
     run = runtime(one.snapshot, lines)
-    one.own_time["read"] = 0.001
+    one.read_time = 0.001
     settle(one, run)
     counted = metrics(run)
     labels = 'provider="p",model="m"'

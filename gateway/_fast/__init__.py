@@ -12,6 +12,7 @@ try:
     from gateway._fast.limiters import LimitTable, Refusal, Slot
     from gateway._fast.select import Evidence, InFlight, RoundRobin, Weights, seed_random, uniform
     from gateway._fast.sse import SseScanner
+    from gateway._fast.timer_wheel import Clock, Deadline, DeadlinePassed, Guard, TimerWheel
 except ImportError as _missing:
     raise ImportError(
         f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({_missing})"
@@ -21,13 +22,17 @@ __all__ = [
     "Arena",
     "Breaker",
     "BreakerRule",
+    "Clock",
     "Concurrency",
     "CounterCell",
+    "Deadline",
+    "DeadlinePassed",
     "DuplicateKey",
     "Evidence",
     "Ewma",
     "FixedWindow",
     "GaugeCell",
+    "Guard",
     "Histogram",
     "HistogramCell",
     "InFlight",
@@ -39,6 +44,7 @@ __all__ = [
     "SlidingWindow",
     "Slot",
     "SseScanner",
+    "TimerWheel",
     "TokenBucket",
     "Watch",
     "Weights",

@@ -7,13 +7,14 @@ published schema cannot drift from what is enforced. The rules:
   and what would be right. The value itself is quoted only when it is short.
 * Unknown fields pass: OpenAI-compatible servers carry extensions at every level.
 * An optional field may be null, which means absent. A bool is not a number.
+* Where a wrong value stands is put together on the way out of an error: good requests pay nothing for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from gateway import errors
 from gateway.errors import GatewayError
@@ -26,11 +27,30 @@ class Rule(Protocol):
 
     schema: Schema
 
-    def check(self, path: str, value: Any) -> None: ...
+    def check(self, value: Any) -> None:
+        """Raises Wrong."""
 
 
-def refuse(path: str, problem: str) -> NoReturn:
-    raise GatewayError(errors.VALIDATION, f"{path}: {problem}", param=path)
+class Wrong(Exception):
+    """What is wrong, and where: names and indices from the inside out."""
+
+    def __init__(self, problem: str, *where: str | int) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where: list[str | int] = list(where)
+
+    @property
+    def path(self) -> str:
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in reversed(self.where))
+        return "".join(steps).removeprefix(".")
+
+
+def check(rule: Rule, value: Any) -> None:
+    """Raises GatewayError naming the parameter."""
+    try:
+        rule.check(value)
+    except Wrong as wrong:
+        raise GatewayError(errors.VALIDATION, f"{wrong.path}: {wrong.problem}", param=wrong.path) from None
 
 
 def shown(value: Any) -> str:
@@ -50,11 +70,11 @@ class Number:
         self.low, self.high = low, high
         self.schema: Schema = {"type": "number", "minimum": low, "maximum": high}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            refuse(path, f"must be a number between {self.low} and {self.high}, not {shown(value)}")
+            raise Wrong(f"must be a number between {self.low} and {self.high}, not {shown(value)}")
         if not self.low <= value <= self.high:
-            refuse(path, f"must be between {self.low} and {self.high}, got {value}")
+            raise Wrong(f"must be between {self.low} and {self.high}, got {value}")
 
 
 class Integer:
@@ -68,22 +88,22 @@ class Integer:
         if high is not None:
             self.schema["maximum"] = high
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not whole:
-            refuse(path, f"must be a whole number, not {shown(value)}")
+            raise Wrong(f"must be a whole number, not {shown(value)}")
         if self.low is not None and value < self.low:
-            refuse(path, f"must be at least {self.low}, got {value}")
+            raise Wrong(f"must be at least {self.low}, got {value}")
         if self.high is not None and value > self.high:
-            refuse(path, f"must be at most {self.high}, got {value}")
+            raise Wrong(f"must be at most {self.high}, got {value}")
 
 
 class Boolean:
     schema: Schema = {"type": "boolean"}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, bool):
-            refuse(path, f"must be true or false, not {shown(value)}")
+            raise Wrong(f"must be true or false, not {shown(value)}")
 
 
 class Text:
@@ -99,13 +119,13 @@ class Text:
         if pattern:
             self.schema["pattern"] = f"^(?:{pattern})$"
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, str):
-            refuse(path, f"must be a string, not {shown(value)}")
+            raise Wrong(f"must be a string, not {shown(value)}")
         if self.nonempty and not value:
-            refuse(path, "must not be empty")
+            raise Wrong("must not be empty")
         if self.pattern is not None and not self.pattern.fullmatch(value):
-            refuse(path, f"must be {self.meaning}, not {shown(value)}")
+            raise Wrong(f"must be {self.meaning}, not {shown(value)}")
 
 
 class OneOf:
@@ -115,9 +135,9 @@ class OneOf:
         self.known = known
         self.schema: Schema = {"enum": list(known)}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, str) or value not in self.known:
-            refuse(path, f"must be one of {', '.join(self.known)}, not {shown(value)}")
+            raise Wrong(f"must be one of {', '.join(self.known)}, not {shown(value)}")
 
 
 class ListOf:
@@ -129,13 +149,18 @@ class ListOf:
         if nonempty:
             self.schema["minItems"] = 1
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, list):
-            refuse(path, f"must be an array, not {shown(value)}")
+            raise Wrong(f"must be an array, not {shown(value)}")
         if self.nonempty and not value:
-            refuse(path, "must not be empty")
+            raise Wrong("must not be empty")
+        check = self.item.check
         for index, item in enumerate(value):
-            self.item.check(f"{path}[{index}]", item)
+            try:
+                check(item)
+            except Wrong as wrong:
+                wrong.where.append(index)
+                raise
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -162,11 +187,11 @@ class Either:
         self.meaning, self.alternatives = meaning, alternatives
         self.schema: Schema = {"anyOf": [alternative.schema for alternative in alternatives]}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         for alternative in self.alternatives:
             if fits(alternative, value):
-                return alternative.check(path, value)
-        refuse(path, f"must be {self.meaning}, not {shown(value)}")
+                return alternative.check(value)
+        raise Wrong(f"must be {self.meaning}, not {shown(value)}")
 
 
 class Uniform:
@@ -177,13 +202,13 @@ class Uniform:
         self.meaning = meaning
         self.schema: Schema = {"type": "array", "minItems": 1, "anyOf": [each.schema for each in self.lists]}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not value:
-            refuse(path, "must not be empty")
+            raise Wrong("must not be empty")
         for each in self.lists:
             if fits(each.item, value[0]):
-                return each.check(path, value)
-        refuse(f"{path}[0]", f"must be {self.meaning}, not {shown(value[0])}")
+                return each.check(value)
+        raise Wrong(f"must be {self.meaning}, not {shown(value[0])}", 0)
 
 
 class Object:
@@ -198,17 +223,22 @@ class Object:
         if self.required:
             self.schema["required"] = list(self.required)
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, dict):
-            refuse(path, f"must be an object, not {shown(value)}")
-        inside = f"{path}." if path else ""
-        for name, rule in self.required.items():
-            if name not in value:
-                refuse(f"{inside}{name}", "is required")
-            rule.check(f"{inside}{name}", value[name])
-        for name, rule in self.optional.items():
-            if value.get(name) is not None:
-                rule.check(f"{inside}{name}", value[name])
+            raise Wrong(f"must be an object, not {shown(value)}")
+        name = ""
+        try:
+            for name, rule in self.required.items():
+                if name not in value:
+                    raise Wrong("is required")
+                rule.check(value[name])
+            optional = self.optional
+            for name, item in value.items():
+                if item is not None and name in optional:
+                    optional[name].check(item)
+        except Wrong as wrong:
+            wrong.where.append(name)
+            raise
 
 
 class Tagged:
@@ -221,17 +251,17 @@ class Tagged:
             branches.append(_with_tag(tag, None, {}, excluding=list(kinds)))
         self.schema: Schema = {"type": "object", "oneOf": branches}
 
-    def check(self, path: str, value: Any) -> None:
+    def check(self, value: Any) -> None:
         if not isinstance(value, dict):
-            refuse(path, f"must be an object, not {shown(value)}")
+            raise Wrong(f"must be an object, not {shown(value)}")
         tag = value.get(self.tag)
         if tag is None:
-            refuse(f"{path}.{self.tag}", "is required")
+            raise Wrong("is required", self.tag)
         rule = self.kinds.get(tag) if isinstance(tag, str) else None
         if rule is not None:
-            rule.check(path, value)
+            rule.check(value)
         elif not self.others or not isinstance(tag, str):
-            refuse(f"{path}.{self.tag}", f"must be one of {', '.join(self.kinds)}, not {shown(tag)}")
+            raise Wrong(f"must be one of {', '.join(self.kinds)}, not {shown(tag)}", self.tag)
 
 
 def _with_tag(tag: str, names: Sequence[str] | None, schema: Schema, excluding: Sequence[str] = ()) -> Schema:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway._fast import SseScanner
 from gateway.conversation import Usage
-from gateway.dialects.fields import Object
+from gateway.dialects.fields import Object, check
 from gateway.dialects.openai_usage import read_usage
 from gateway.errors import GatewayError
 from gateway.exchange import Call
@@ -31,7 +31,7 @@ class OpenAIDialect:
         self._prompts = prompts  # how many a request has; each is answered `n` times
 
     def check(self, fields: Mapping[str, Any]) -> None:
-        self.request.check("", fields)
+        check(self.request, fields)
 
     def usage(self, fields: Mapping[str, Any]) -> Usage | None:
         return read_usage(fields)
