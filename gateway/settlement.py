@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from gateway.contracts import Phase
-from gateway.telemetry.access_log import AccessRecord, AttemptRecord, access_line
+from gateway.telemetry.access_log import AccessRecord, AttemptRecord
 
 if TYPE_CHECKING:
     from gateway.exchange import Attempt, Exchange
@@ -43,7 +43,7 @@ def settle(exchange: Exchange, runtime: Runtime) -> None:
     try:
         _count(exchange, runtime)
         if runtime.access_log is not None:
-            runtime.access_log.write(access_line(_record(exchange)))
+            runtime.access_log.write(_record(exchange).line())
     except Exception:
         log.exception("an exchange could not be accounted for", extra={"request_id": exchange.id})
 
@@ -130,11 +130,11 @@ def _record(exchange: Exchange) -> AccessRecord:
 
 def _attempt(attempt: Attempt) -> AttemptRecord:
     return AttemptRecord(
-        provider=attempt.target.provider.name,
-        model=attempt.target.model,
-        outcome=attempt.outcome,
-        status=attempt.status,
-        ms=round(((attempt.ended or attempt.started) - attempt.started) * 1000, 3),
+        attempt.target.provider.name,
+        attempt.target.model,
+        attempt.outcome,
+        attempt.status,
+        ((attempt.ended or attempt.started) - attempt.started) * 1000,
     )
 
 

@@ -23,7 +23,7 @@ from gateway.lanes.aiohttp_server import Connection
 from gateway.lanes.generations import Generations
 from gateway.pipeline import handle
 from gateway.snapshot import Runtime
-from gateway.telemetry.access_log import AccessRecord, access_line
+from gateway.telemetry.access_log import AccessRecord
 from gateway.telemetry.request_id import correlation_id, request_id
 
 LOOK_AFTER = 0.5  # seconds between two looks for clients that left unseen
@@ -133,7 +133,7 @@ class Application:
             record.status, record.bytes_out = answer.status, 0 if request.method == "HEAD" else len(answer.body)
             record.duration_ms = (self._runtime.wheel.now() - began) * 1000
             if self._runtime.access_log is not None:
-                self._runtime.access_log.write(access_line(record))
+                self._runtime.access_log.write(record.line())
 
     async def _shown(self, request: web.BaseRequest, record: AccessRecord) -> tuple[PageAnswer, dict[str, str]]:
         """What to show, or the refusal, with its headers."""

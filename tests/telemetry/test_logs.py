@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from gateway.telemetry.access_log import NAMES, AccessRecord, access_line
+from gateway.telemetry.access_log import NAMES, AccessRecord, AttemptRecord
 from gateway.telemetry.application_log import JsonLines, setup
 from gateway.telemetry.json_line import json_line, utc_milliseconds
 from gateway.telemetry.log_writer import LogWriter
@@ -197,15 +197,15 @@ def record(**fields: Any) -> AccessRecord:
 
 
 def test_an_access_line_leaves_out_what_is_unknown() -> None:
-    assert access_line(record()) == (
+    assert record().line() == (
         b'{"ts":"2026-01-31T12:00:00.250Z","request_id":"r-1","method":"POST","path":"/v1/chat/completions"}\n'
     )
 
 
 def test_a_full_access_line() -> None:
     attempts = [
-        {"provider": "a", "model": "m", "outcome": "timeout", "status": None, "ms": 5.0},
-        {"provider": "b", "model": "m", "outcome": "ok", "status": 200, "ms": 9.5},
+        AttemptRecord(provider="a", model="m", outcome="timeout", status=None, ms=5.0),
+        AttemptRecord(provider="b", model="m", outcome="ok", status=200, ms=9.5),
     ]
     full = record(
         correlation_id="c-1", client="10.0.0.1", status=200, model="smart", provider="b", upstream_model="m",
@@ -213,15 +213,15 @@ def test_a_full_access_line() -> None:
         output_tokens=2, cached_tokens=3, bytes_in=4, bytes_out=5, error_code="x", error_type="y",
         ended_by="client", user_agent="curl",
     )  # fmt: skip
-    line = json.loads(access_line(full))
-    assert tuple(line) == NAMES
+    line = json.loads(full.line())
+    assert list(line) == NAMES
     assert (line["ttft_ms"], line["duration_ms"], line["overhead_ms"]) == (1.235, 20.0, 0.1)
-    assert line["attempts"] == attempts
+    assert line["attempts"] == [attempt._asdict() for attempt in attempts]
     assert line["input_tokens"] == 0
 
 
 def test_no_query_string_and_no_long_text_from_a_client() -> None:
-    line = access_line(record(path=f"/v1/models?key={CANARY}", user_agent="u" * 5_000, model="m" * 100_000))
+    line = record(path=f"/v1/models?key={CANARY}", user_agent="u" * 5_000, model="m" * 100_000).line()
     assert CANARY.encode() not in line
     parsed = json.loads(line)
     assert parsed["path"] == "/v1/models"
@@ -230,7 +230,7 @@ def test_no_query_string_and_no_long_text_from_a_client() -> None:
 
 
 def test_hostile_text_stays_in_its_line() -> None:
-    line = access_line(record(user_agent='"}\n{"forged": "\udcff\x1b[31m', method="GET\r\n"))
+    line = record(user_agent='"}\n{"forged": "\udcff\x1b[31m', method="GET\r\n").line()
     assert line.count(b"\n") == 1
     assert b"\x1b" not in line
     assert json.loads(line)["method"] == "GET\r\n"
