@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 try:
+    from gateway._fast.access_line import AccessRecord
     from gateway._fast.arena import Arena, Watch
     from gateway._fast.breaker import Breaker, BreakerRule, Ewma
     from gateway._fast.counters import CounterCell, GaugeCell, HistogramCell, Words
@@ -13,12 +14,19 @@ try:
     from gateway._fast.select import Evidence, InFlight, RoundRobin, Weights, seed_random, uniform
     from gateway._fast.sse import SseScanner
     from gateway._fast.timer_wheel import Clock, Deadline, DeadlinePassed, Guard, TimerWheel
+    from gateway._fast.upstream_answer import AnswerBroken, AnswerLost, AnswerRefused, UpstreamAnswer
+    from gateway._fast.upstream_connection import UpstreamConnection
+    from gateway._fast.uuid7 import UuidSource
 except ImportError as _missing:
     raise ImportError(
         f"the compiled modules of gateway/_fast are missing or stale: run `make build` ({_missing})"
     ) from _missing
 
 __all__ = [
+    "AccessRecord",
+    "AnswerBroken",
+    "AnswerLost",
+    "AnswerRefused",
     "Arena",
     "Breaker",
     "BreakerRule",
@@ -46,6 +54,9 @@ __all__ = [
     "SseScanner",
     "TimerWheel",
     "TokenBucket",
+    "UpstreamAnswer",
+    "UpstreamConnection",
+    "UuidSource",
     "Watch",
     "Weights",
     "Words",
