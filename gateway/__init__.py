@@ -10,6 +10,7 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
     explanation.py    a snapshot in words
     pipeline.py       THE PATH OF A REQUEST, top to bottom
     relay.py          a provider's stream on its way to the client
+    stream_reply.py   the client's side of a stream: head, events, comments, end
     whole.py          a provider's answer read as a whole
     settlement.py     what an exchange leaves behind, exactly once
 
@@ -39,7 +40,7 @@ file per thing. To understand it all, read `pipeline.py` first, then `contracts.
 Imports go down only:
 
     __main__, server, explanation -> lanes -> wiring -> (endpoints | policies | routing | providers | upstream)
-    -> pipeline -> (whole, relay, settlement) -> (dialects | telemetry)
+    -> pipeline -> (whole, relay, stream_reply, settlement) -> (dialects | telemetry)
     -> (building, carry_over, contracts, exchange, snapshot, conversation, errors, catalog, config, deadlines, roster,
     lease, client_address) -> _fast
 

@@ -26,8 +26,9 @@ from gateway.deadlines import Clock, DeadlinePassed
 from gateway.dialects.json_body import read_call
 from gateway.errors import GatewayError, Retry
 from gateway.exchange import Attempt, Exchange
-from gateway.relay import Relay, StreamReply
+from gateway.relay import Relay
 from gateway.settlement import release, settle
+from gateway.stream_reply import StreamReply
 from gateway.whole import deliver, expired, is_stream, read_answer, read_failure
 
 if TYPE_CHECKING:

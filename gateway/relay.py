@@ -13,16 +13,14 @@ The rules (design §5, §8.5):
   ourselves, and what breaks meanwhile no longer matters.
 * While the client takes nothing, the upstream's clocks stand still and `client_write` runs instead. Whatever
   runs out then, `total` included, is the client's fault.
-* Comments and events never mix: a comment starts only while nothing is being written, and whoever wants to
-  write meanwhile waits for it.
+* What meets no obstacle goes through in one call, from the upstream's bytes to the client's, without a task or a
+  coroutine; only a client that lags is waited for.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.deadlines import Clock, DeadlinePassed, Guard
@@ -32,90 +30,14 @@ from gateway.exchange import Attempt, Exchange
 from gateway.settlement import release
 
 if TYPE_CHECKING:
-    from gateway.contracts import Reply, UpstreamResponse
+    from gateway.contracts import UpstreamResponse
     from gateway.snapshot import Runtime
+    from gateway.stream_reply import StreamReply
 
 FINISH_GRACE = 5.0  # seconds: usage and [DONE] follow the finish reason at once, or not at all
 HELD_MOST = 1 << 20  # bytes of lifecycle frames without content; beyond, they go out
 PIECE = 64 << 10  # bytes given to the client at once; for each it has `client_write`
-COMMENT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
-
-
-class StreamReply:
-    """The client's side of a streamed exchange, over all its attempts: head, events, comments, end."""
-
-    def __init__(self, exchange: Exchange, runtime: Runtime, reply: Reply, headers: Mapping[str, str]) -> None:
-        self._exchange = exchange
-        self._reply = reply
-        self._headers = headers  # what is known before any attempt: x-request-id
-        self._patience = exchange.snapshot.limits.keepalive_after
-        self._silence = runtime.wheel.watch(self._on_silence)
-        self._comment: asyncio.Task[None] | None = None
-        self._writing = False
-        self._boundary = True
-
-    def __enter__(self) -> StreamReply:
-        self._silence.set(Clock.IDLE, self._patience)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._silence.stop()
-        if self._comment is not None:
-            self._comment.cancel()
-
-    async def send(self, data: bytes, chosen: Mapping[str, str], *, boundary: bool) -> None:
-        """Send `data`; returns when there is room for more. `boundary`: when all is sent, an event ends there.
-
-        `chosen` tells who answers; it goes out with the head, unless a comment has committed that already.
-        """
-        self._writing = True
-        try:
-            if self._comment is not None:
-                await asyncio.wait((self._comment,))
-            self._boundary = boundary
-            self._exchange.bytes_out += len(data)
-            await self._write(data, chosen)
-        finally:
-            self._writing = False
-
-    async def end(self) -> None:
-        if self._comment is not None:
-            await asyncio.wait((self._comment,))
-        self._silence.stop()
-        release(self._exchange)
-        if (waiting := self._reply.end()) is not None:
-            await waiting
-
-    async def _write(self, data: bytes, chosen: Mapping[str, str]) -> None:
-        if not self._reply.started:
-            self._exchange.status = 200
-            waiting = self._reply.begin(200, {**STREAM_HEADERS, **self._headers, **chosen})
-            if waiting is not None:
-                await waiting
-        if (waiting := self._reply.write(data)) is not None:
-            await waiting
-        self._silence.set(Clock.IDLE, self._patience)
-
-    def _on_silence(self) -> None:
-        """For front proxies that give up on silence; only between events, never to a client that lags."""
-        if self._writing or not self._boundary or self._reply.gone:
-            self._silence.set(Clock.IDLE, self._patience)
-        else:
-            self._comment = asyncio.get_running_loop().create_task(self._write_comment())
-
-    async def _write_comment(self) -> None:
-        try:
-            with suppress(ConnectionError):  # it left: whoever waits for the upstream is told, not we
-                self._exchange.bytes_out += len(COMMENT)
-                await self._write(COMMENT, {})
-        finally:
-            self._comment = None
 
 
 class Relay:
@@ -191,8 +113,8 @@ class Relay:
     def _over(self) -> bool:
         return self._complete or self._scanner.error is not None
 
-    def _feed(self, data: bytes) -> Coroutine[Any, Any, None] | None:
-        """Judge a part: hold it, or give the write that the upstream has to wait for."""
+    def _feed(self, data: bytes) -> Awaitable[None] | None:
+        """Judge a part: hold it, send it, or give the write that the upstream has to wait for."""
         started = self._wheel.now()
         scanner = self._scanner
         out = scanner.feed(data)
@@ -231,15 +153,34 @@ class Relay:
         self._held.clear()
         return held
 
-    async def _send(self, data: bytes) -> None:
-        """To the client, whose time this is: meanwhile the upstream's clocks stand still."""
-        self._sending = True
-        began = self._wheel.now()
+    def _send(self, data: bytes) -> Awaitable[None] | None:
+        """To the client. None: it has room for more; else this time is the client's."""
         if self._over:  # the client may take what comes now for the end
             release(self._exchange)
+        if len(data) > PIECE:
+            return self._wait(self._send_pieces(data))
+        self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
+        waiting = self._stream.send(data, self._chosen, boundary=self._scanner.boundary)
+        if waiting is not None:
+            return self._wait(waiting)
+        self._rest()
+        return None
+
+    async def _send_pieces(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE):
             self._deadline.set(Clock.CLIENT_WRITE, self._client_write)
-            await self._stream.send(data[start : start + PIECE], self._chosen, boundary=self._scanner.boundary)
+            piece = data[start : start + PIECE]
+            waiting = self._stream.send(piece, self._chosen, boundary=self._scanner.boundary)
+            if waiting is not None:
+                await waiting
+
+    def _wait(self, waiting: Awaitable[None]) -> Awaitable[None]:
+        """Meanwhile the upstream's clocks stand still."""
+        self._sending = True  # from now on, not from when it is awaited
+        return self._waited(waiting, self._wheel.now())
+
+    async def _waited(self, waiting: Awaitable[None], began: float) -> None:
+        await waiting
         self._sending = False
         if self._over_since is not None:
             self._over_since += self._wheel.now() - began
@@ -267,8 +208,8 @@ class Relay:
         if not self._passing and scanner.content:
             self._hold(tail)
             tail = self._release(self._wheel.now())
-        if self._passing and tail:
-            await self._send(tail)
+        if self._passing and tail and (waiting := self._send(tail)) is not None:
+            await waiting
         if scanner.error is not None:
             self._exchange.error = read_error(self._provider, 200, {}, scanner.error)
         elif not self._complete:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.relay import COMMENT
+from gateway.stream_reply import COMMENT
 from tests.relay.chat import DONE, HELLO, ROLE, STOP, USAGE, WORLD, event
 
 ERROR = event({"error": {"message": "overheated", "type": "server_error", "code": None}})

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import CONNECTION_LOST, GatewayError
-from gateway.relay import COMMENT
+from gateway.stream_reply import COMMENT
 from tests.relay.chat import ANSWER, DONE, HELLO, ROLE, STOP, WORLD, event, last_error
 from tests.relay.stage import HANG, TIMEOUTS, Answer, Client, Scene, on_stage
 
