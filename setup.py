@@ -1,15 +1,19 @@
-"""Build the compiled modules of gateway/_fast: one Extension per .pyx, flags chosen by GATEWAY_BUILD.
+"""Build the compiled modules: one Extension per .pyx of gateway/_fast, flags chosen by GATEWAY_BUILD.
 
 release   -O2 (not -Ofast: histograms need NaN and infinity to mean what IEEE says)
 debug     -O0 -g3, assertions and bounds checks on
 trace     line tracing, for coverage of the .pyx sources
 sanitize  AddressSanitizer and UndefinedBehaviorSanitizer
 
+The release build compiles `PLAIN`, too: Python modules on every request's path. They run as they stand without that,
+and do so in the other builds, where debuggers and coverage can look into them. Whoever edits one has to build again.
+
 Each build has its own directory, so going back to one compiles nothing again; with --inplace its files always replace
 those of another build beside the sources (by their dates alone, an older build would never come back).
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -25,6 +29,7 @@ BUILDS: dict[str, dict[str, list[str]]] = {
         "link": ["-fsanitize=address,undefined"],
     },
 }
+PLAIN = ("exchange", "pipeline", "relay", "settlement", "stream_reply", "whole")  # each was measured: see exchange.py
 WARNINGS = [
     "-Wall",
     "-Wextra",
@@ -37,11 +42,9 @@ build = os.environ.get("GATEWAY_BUILD", "release")
 if build not in BUILDS:
     raise SystemExit(f"GATEWAY_BUILD={build!r}: unknown build; use one of {', '.join(BUILDS)}")
 
-directives = {
-    "language_level": "3",
+directives = {"language_level": "3", "binding": True, "auto_pickle": False}
+core = {
     "embedsignature": True,
-    "binding": True,
-    "auto_pickle": False,
     "boundscheck": build == "debug",
     "wraparound": False,
     "initializedcheck": build == "debug",
@@ -52,25 +55,31 @@ directives = {
 class BuildExt(build_ext):
     def copy_extensions_to_source(self) -> None:
         self.force = True
+        for stale in (file for name in PLAIN for file in Path("gateway").glob(f"{name}.*.so")):
+            stale.unlink()
         super().copy_extensions_to_source()
 
 
+def compiled(sources: Iterable[Path], **more: bool) -> list[Extension]:
+    modules = [
+        Extension(
+            ".".join(source.with_suffix("").parts),
+            [str(source)],
+            depends=["setup.py", *map(str, Path("gateway/_fast").glob("*.h"))],
+            include_dirs=["gateway/_fast"],
+            extra_compile_args=[*BUILDS[build]["compile"], *WARNINGS],
+            extra_link_args=BUILDS[build]["link"],
+        )
+        for source in sources
+    ]
+    return cythonize(modules, build_dir=f"build/cython-{build}", compiler_directives={**directives, **more})
+
+
+modules = compiled(sorted(Path("gateway/_fast").glob("*.pyx")), **core)
+if build == "release":
+    modules += compiled([Path(f"gateway/{name}.py") for name in PLAIN])  # with Python's own rules about indices
 setup(
     cmdclass={"build_ext": BuildExt},
     options={"build": {"build_base": f"build/objects-{build}"}},
-    ext_modules=cythonize(
-        [
-            Extension(
-                ".".join(source.with_suffix("").parts),
-                [str(source)],
-                depends=["setup.py", *map(str, Path("gateway/_fast").glob("*.h"))],
-                include_dirs=["gateway/_fast"],
-                extra_compile_args=[*BUILDS[build]["compile"], *WARNINGS],
-                extra_link_args=BUILDS[build]["link"],
-            )
-            for source in sorted(Path("gateway/_fast").glob("*.pyx"))
-        ],
-        build_dir=f"build/cython-{build}",
-        compiler_directives=directives,
-    ),
+    ext_modules=modules,
 )

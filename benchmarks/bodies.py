@@ -1,4 +1,4 @@
-"""What is sent and answered: 600-byte chat bodies, the official SDK's head and wrk's bare one."""
+"""What is sent and answered: 600-byte chat bodies and large ones, the official SDK's head and wrk's bare one."""
 
 from __future__ import annotations
 
@@ -56,9 +56,17 @@ def chat(model: str, **fields: object) -> bytes:
 
 
 def stream(events: int, interval_ms: int) -> bytes:
-    """A chat request that the mock upstream answers with so many events at that pace."""
-    pace = {"events": str(events), "interval_ms": str(interval_ms)}
+    """A chat request that the mock upstream answers with so many events at that pace, the three last ones included."""
+    pace = {"events": str(events - 3), "interval_ms": str(interval_ms)}
     return chat("stream", stream=True, stream_options={"include_usage": True}, metadata=pace)
+
+
+def large(mib: int) -> bytes:
+    """A chat request of exactly so many MiB: one long prompt."""
+    begin, end = b'{"model": "body", "messages": [{"role": "user", "content": "', b'"}]}'
+    words = b"tell me of the sea and the ships "
+    lacking = (mib << 20) - len(begin) - len(end)
+    return begin + (words * (lacking // len(words) + 1))[:lacking] + end
 
 
 def request(port: int, body: bytes, headers: dict[str, str]) -> bytes:

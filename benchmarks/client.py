@@ -20,6 +20,7 @@ class Client(asyncio.Protocol):
         self._finished = finished
         self._busy = False
         self.broken = False
+        self.events_in_all = 0  # of every answer so far
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -69,7 +70,9 @@ class Client(asyncio.Protocol):
         if not self.first_at:
             self.first_at = time.perf_counter()
         seen = self._tail[-1:] + data
-        self.events += seen.count(b"\n\n")  # a chunk's own frame has \r\n only
+        fresh = seen.count(b"\n\n")  # a chunk's own frame has \r\n only
+        self.events += fresh
+        self.events_in_all += fresh
         if self._body_left is not None:
             self._body_left -= len(data)
             complete = self._body_left <= 0

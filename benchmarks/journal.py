@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.measures import Settings
+from benchmarks.measures import Row, Settings
 from benchmarks.results import Results
 
 FOLDER = Path(__file__).with_name("results")
@@ -20,12 +20,20 @@ def write(machine: Mapping[str, object], settings: Settings, results: Results, f
         "when": now.isoformat(timespec="seconds"),
         "machine": machine,
         "settings": dataclasses.asdict(settings),
-        "against_nginx": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in results.rows],
-        "from_one_to_two_workers": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in results.scaling],
+        "against_nginx": [judged(row) for row in results.rows],
+        "from_one_to_two_workers": [judged(row) for row in results.scaling],
         "operations": [{**dataclasses.asdict(each), "multiple": each.multiple} for each in results.operations],
+        "rounds": results.numbers,
         "notes": results.notes,
     }
     folder.mkdir(exist_ok=True)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{machine.get('commit') or 'uncommitted'}.json"
     path.write_text(json.dumps(whole, indent=2) + "\n")
     return path
+
+
+def judged(row: Row) -> dict[str, object]:
+    """A row with what it promised, in words."""
+    promised = {name: bound for name, bound in (("must", row.must), ("aim", row.aim)) if bound}
+    verdict = {name: {"bound": str(bound), "met": row.met(bound)} for name, bound in promised.items()}
+    return {**dataclasses.asdict(row), "must": None, "aim": None, "ratio": row.ratio, **verdict}

@@ -89,6 +89,17 @@ def cpu_seconds(root: int) -> float:
     return sum(tree(root).values()) / TICKS
 
 
+def parse_used(text: str) -> int:
+    """Clock ticks that all cores spent at work, of /proc/stat: neither idle, nor waiting, nor taken by the host."""
+    user, nice, system, _, _, irq, softirq = (int(ticks) for ticks in text.split("\n", 1)[0].split()[1:8])
+    return user + nice + system + irq + softirq
+
+
+def others_seconds() -> float:
+    """CPU time of everything on this machine that isn't this process and its children."""
+    return parse_used(_text(PROC / "stat")) / TICKS - cpu_seconds(os.getpid())
+
+
 def pss_mib(root: int) -> float | None:
     """Proportional memory of the whole tree: shared pages count once. None where the kernel won't tell."""
     total = 0
@@ -127,6 +138,16 @@ def busy() -> str | None:
     return (
         f"the machine was busy when this began (load average {load:.1f}): expect disturbed numbers, latencies above all"
     )
+
+
+def not_release(fast: Path = Path("gateway/_fast"), built: Path = Path("build/objects-release")) -> str | None:
+    """A note when what runs isn't what setup.py compiled for release."""
+    odd = [
+        module.stem.partition(".")[0]
+        for module in sorted(fast.glob("*.so"))
+        if not any(same.read_bytes() == module.read_bytes() for same in built.glob(f"lib*/{fast}/{module.name}"))
+    ]
+    return f"not the release build of {', '.join(odd)}, so slower than what users run: make build" if odd else None
 
 
 def headline(found: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Open-loop load at a fixed rate: what a proxy adds to the latency, and to the time to first content.
+"""Open-loop load at a fixed rate: what a proxy adds to the latency.
 
 Requests leave by the clock, whether or not answers have come; one that finds no free connection waits,
 and its waiting counts. The clock ticks every millisecond (libuv's timers know no finer one): requests
@@ -25,9 +25,8 @@ TICK = 0.001
 
 @dataclass(slots=True)
 class Pace:
-    """Seconds to the first byte of the body, and to the end of the answer, for every request."""
+    """Seconds to the end of the answer, for every request."""
 
-    first: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     failed: int = 0
 
@@ -35,7 +34,6 @@ class Pace:
         if answered.broken or answered.status != 200:
             self.failed += 1
             return
-        self.first.append(answered.first_at - answered.sent_at)
         self.whole.append(answered.ended_at - answered.sent_at)
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks import settings_files
+from benchmarks import certificate, settings_files
 from benchmarks.machine import Cores
+from benchmarks.settings_files import Ports
 
 START_CEILING = 20.0  # seconds; a program that needs longer is broken
 
@@ -31,16 +32,16 @@ class Way:
 
     name: str
     pid: int
-    whole_port: int
-    stream_port: int
+    ports: Ports
 
 
 class Stage:
     """Everything that runs during the measurement. `nginx` and `gateway` are None when they could not start."""
 
-    def __init__(self, folder: Path, cores: Cores, notes: list[str]) -> None:
+    def __init__(self, folder: Path, cores: Cores, notes: list[str], lane: str = "") -> None:
         self.folder = folder
         self.cores = cores
+        self._lane = lane
         self._notes = notes
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
         if not cores.apart:
@@ -48,8 +49,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         try:
-            whole, paced = self._whole_upstream(), self._paced_upstream()
-            self.direct = Way("direct", os.getpid(), whole, paced)
+            self.direct = Way("direct", os.getpid(), self._upstreams())
             self.nginx = self._yardstick()
             self.gateway = self._gateway()
         except BaseException:
@@ -63,6 +63,10 @@ class Stage:
         self.close()
 
     @property
+    def _certificate(self) -> Path:
+        return self.folder / "certificate"
+
+    @property
     def proxies(self) -> list[Way]:
         return [self.nginx, *([self.gateway] if self.gateway else [])]
 
@@ -71,11 +75,17 @@ class Stage:
             _, process = self._running.pop()
             stop(process)
 
-    def spawn(self, name: str, cpus: str, command: list[str]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, name: str, cpus: str, command: list[str], extra: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a program on these cores; what it says goes to a file that a failure quotes."""
         with self._log(name).open("wb") as log:
             process = subprocess.Popen(
-                ["taskset", "-c", cpus, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=quiet_environ()
+                ["taskset", "-c", cpus, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=quiet_environ(extra),
             )
         self._running.append((name, process))
         return process
@@ -94,35 +104,39 @@ class Stage:
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _whole_upstream(self) -> int:
-        port = free_port()
-        text = settings_files.upstream(self.folder / "upstream", port)
-        return self._nginx("upstream", self.cores.load, text, port).whole_port
+    def _upstreams(self) -> Ports:
+        """nginx answers whole, with and without TLS; the mock streams, and reads large bodies."""
+        problem = certificate.make(self._certificate)
+        if problem:
+            self._notes.append(problem)
+        whole, tls = free_port(), None if problem else free_port()
+        self._nginx("upstream", self.cores.load, settings_files.upstream(self._certificate, whole, tls), whole)
+        mock = self._mock()
+        return Ports(whole, mock, mock, tls)
 
-    def _paced_upstream(self) -> int:
-        port_file = self.folder / "paced.port"
-        process = self.spawn(
-            "paced", self.cores.load, [sys.executable, "-m", "benchmarks.mock_upstream", str(port_file)]
-        )
-        return self.listening("paced", process, lambda: read_port(port_file))
+    def _mock(self) -> int:
+        port_file = self.folder / "mock.port"
+        command = [sys.executable, "-m", "benchmarks.mock_upstream", str(port_file)]
+        process = self.spawn("mock", self.cores.load, command)
+        return self.listening("mock", process, lambda: read_port(port_file))
 
     def _yardstick(self) -> Way:
-        ports = free_port(), free_port()
-        upstreams = self.direct.whole_port, self.direct.stream_port
-        text = settings_files.yardstick(self.folder / "nginx", ports, upstreams)
-        return self._nginx("nginx", self.cores.proxy, text, *ports)
+        upstreams = self.direct.ports
+        ports = Ports(free_port(), free_port(), free_port(), free_port() if upstreams.tls else None)
+        text = settings_files.yardstick(self.folder / "nginx", self._certificate, ports, upstreams)
+        return Way("nginx", self._nginx("nginx", self.cores.proxy, text, ports.whole), ports)
 
-    def _nginx(self, name: str, cpus: str, text: str, *ports: int) -> Way:
+    def _nginx(self, name: str, cpus: str, text: str, port: int) -> int:
+        """Its process id, once it listens."""
         program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
         if program is None:
             raise Missing("nginx not found, so nothing can be compared: apt-get install nginx")
         folder = self.folder / name
         folder.mkdir()
         (folder / "nginx.conf").write_text(text)
-        command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
-        process = self.spawn(name, cpus, command)
-        self.listening(name, process, lambda: ports[-1])
-        return Way(name, process.pid, ports[0], ports[-1])
+        process = self.spawn(name, cpus, [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"])
+        self.listening(name, process, lambda: port)
+        return process.pid
 
     def _gateway(self) -> Way | None:
         try:
@@ -135,12 +149,13 @@ class Stage:
         """A gateway, from the start of its command to its first answer; on the two cores of a pair unless told."""
         word = name.replace(" ", "-")
         config, port_file = (self.folder / f"{word}.{kind}" for kind in ("yaml", "port"))
-        upstreams = self.direct.whole_port, self.direct.stream_port
-        config.write_text(settings_files.gateway(self.folder / f"{word}-access.log", upstreams, workers))
+        log, upstreams = self.folder / f"{word}-access.log", self.direct.ports
+        config.write_text(settings_files.gateway(log, upstreams, workers, self._lane))
         command = [*gateway_command(), "run", "--config", str(config), "--port-file", str(port_file)]
-        process = self.spawn(word, cpus or self.cores.pair, command)
+        trusted = {"SSL_CERT_FILE": str(self._certificate / certificate.AUTHORITY[0])}
+        process = self.spawn(word, cpus or self.cores.pair, command, trusted if upstreams.tls else None)
         port = self.listening(word, process, lambda: answering(read_port(port_file)))
-        return Way(name, process.pid, port, port)
+        return Way(name, process.pid, Ports(port, port, port, port if upstreams.tls else None))
 
     def leave(self, way: Way) -> None:
         """Stop one program before the end."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measures import Operation, Row, Spread
+from benchmarks.measures import Bound, Operation, Row, Spread
 from benchmarks.scaling import ONE, TWO
 
 ABSENT = "-"
+VERDICT = {True: "met", False: "MISSED", None: "not measured"}
 
 
 def number(value: float) -> str:
@@ -35,16 +36,23 @@ def optional(value: float | None) -> str:
 
 
 def against_nginx(rows: Sequence[Row]) -> str:
-    return drawn(("", "unit", "nginx", "gateway", "gateway / nginx", "goal"), [compared(row) for row in rows])
+    return drawn(("", "unit", "nginx", "gateway", "gateway / nginx", "must", "aim"), [compared(row) for row in rows])
 
 
 def from_one_to_two(rows: Sequence[Row]) -> str:
-    return drawn(("scaling", "unit", ONE, TWO, "2 / 1", "goal"), [compared(row) for row in rows])
+    return drawn(("scaling", "unit", ONE, TWO, "2 / 1", "must", "aim"), [compared(row) for row in rows])
 
 
 def compared(row: Row) -> tuple[str, ...]:
     ratio = ABSENT if row.ratio is None else f"{row.ratio:.3f}"
-    return row.question, row.unit, spread(row.base), spread(row.ours), ratio, row.goal
+    return row.question, row.unit, spread(row.base), spread(row.ours), ratio, kept(row, row.must), kept(row, row.aim)
+
+
+def kept(row: Row, bound: Bound | None) -> str:
+    """A promise, and what came of it."""
+    if bound is None:
+        return ""
+    return f"{bound}  {VERDICT[row.met(bound)]}"
 
 
 def operations(found: Sequence[Operation]) -> str:

@@ -176,7 +176,7 @@ def _welcome(approved: Approved, where: Sequence[str]) -> None:
     told = f"lane {settings.lane}, workers {settings.workers}, process {os.getpid()}"
     said = f"llm-gateway {__version__} on {', '.join(urls)}  ({told})\nmodels: {', '.join(approved.models) or 'none'}\n"
     if approved.models:
-        said += f"try: curl -N {_called(urls[0])}/v1/chat/completions -d {_example(approved.models[0])}\n"
+        said += f"try: curl -N {_called(urls)}/v1/chat/completions -d {_example(approved.models[0])}\n"
     with suppress(OSError):
         for warning in approved.warnings:
             print(f"warning: {warning}", file=sys.stderr)
@@ -191,13 +191,17 @@ def _url(where: str) -> str:
     """What listens everywhere is called by the address of this machine to itself."""
     if where.startswith("unix:"):
         return where
-    return f"http://{where}".replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    scheme, place = ("https", where.removeprefix("tls:")) if where.startswith("tls:") else ("http", where)
+    return f"{scheme}://{place}".replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def _called(url: str) -> str:
-    """An address in curl's words."""
+def _called(urls: Sequence[str]) -> str:
+    """An address in curl's words; by its number, which no certificate names, only if there is no other."""
+    url = next((each for each in urls if not each.startswith("https:")), urls[0])
     path = url.removeprefix("unix:")
-    return url if path == url else f"--unix-socket {shlex.quote(path)} http://localhost"
+    if path != url:
+        return f"--unix-socket {shlex.quote(path)} http://localhost"
+    return f"--insecure {url}" if url.startswith("https:") else url
 
 
 def _example(model: str) -> str:

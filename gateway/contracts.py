@@ -108,8 +108,11 @@ class WireRequest(NamedTuple):
 class UpstreamResponse(Protocol):
     """A provider's answer whose head has arrived. Close it on every path; closing early aborts it."""
 
-    status: int
-    headers: Mapping[str, str]  # lower-case names
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
 
     async def push(self, feed: Feed) -> None:
         """Give every part of the body to `feed` as it arrives; return at its proper end.

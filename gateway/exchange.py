@@ -6,13 +6,15 @@ The rules:
   between (`settlement.settle`). Everything a log line, a metric or a policy wants to know stands here.
 * Times are `time.monotonic` seconds. Who ended it stands in `ended_by` before anything is cancelled.
 * A running exchange keeps the snapshot it began with.
+* This file, and those that work with these records for every request, are plain Python that is compiled as it stands
+  (setup.py has the list); exchange.pxd gives the fields their types. Measured: the pipeline's own time 26 -> 19 µs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import GatewayError, Whose
@@ -51,18 +53,18 @@ class Caller:
 ANONYMOUS = Caller()
 
 
-@dataclass(slots=True)
 class Attempt:
     """One try at one target."""
 
-    target: Target
-    started: float
-    connected: float | None = None
-    answered: float | None = None  # the upstream's head has arrived
-    ended: float | None = None
-    status: int | None = None
-    outcome: str = "cancelled"  # ok | cancelled | the code of an errors.Kind, never a provider's: it is a label
-    providers_fault: bool | None = None  # None: says nothing about the provider's health
+    def __init__(self, target: Target, started: float) -> None:
+        self.target = target
+        self.started = started
+        self.connected: float | None = None
+        self.answered: float | None = None  # the upstream's head has arrived
+        self.ended: float | None = None
+        self.status: int | None = None
+        self.outcome = "cancelled"  # ok | cancelled | the code of an errors.Kind, never a provider's: it is a label
+        self.providers_fault: bool | None = None  # None: says nothing about the provider's health
 
     def waited(self, now: float) -> float:
         """Seconds since it had a connection: what its first content may take counts from there."""
@@ -80,42 +82,56 @@ class Attempt:
             self.providers_fault = False  # it is well enough to refuse a bad request
 
 
-@dataclass(slots=True)
 class Exchange:
     """The record. Sizes are bytes of bodies, without HTTP framing."""
 
-    id: str
-    method: str
-    path: str
-    endpoint: Endpoint
-    snapshot: Snapshot
-    headers: Mapping[str, str]  # lower-case names
-    peer: str | None = None
-    correlation_id: str | None = None
-    caller: Caller = ANONYMOUS
-    now: Callable[[], float] = time.monotonic
-    received: float = field(default_factory=time.monotonic)
-    arrived: float = field(default_factory=time.time)  # wall clock, for the log only
+    def __init__(
+        self,
+        *,
+        id: str,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        snapshot: Snapshot,
+        headers: Mapping[str, str],
+        peer: str | None = None,
+        correlation_id: str | None = None,
+        caller: Caller = ANONYMOUS,
+        now: Callable[[], float] = time.monotonic,
+        received: float | None = None,
+    ) -> None:
+        self.id = id
+        self.method = method
+        self.path = path
+        self.endpoint = endpoint
+        self.snapshot = snapshot
+        self.headers = headers  # lower-case names
+        self.peer = peer
+        self.correlation_id = correlation_id
+        self.caller = caller
+        self.now = now
+        self.received = now() if received is None else received
+        self.arrived = time.time()  # wall clock, for the log only
 
-    call: Call | None = None
-    plan: Plan | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    usage: Usage | None = None
+        self.call: Call | None = None
+        self.plan: Plan | None = None
+        self.attempts: list[Attempt] = []
+        self.usage: Usage | None = None
 
-    body_read: float | None = None
-    first_content: float | None = None
-    ended: float | None = None
-    read_time: float = 0.0  # our overhead, seconds by part
-    prepare_time: float = 0.0
-    relay_time: float = 0.0
+        self.body_read: float | None = None
+        self.first_content: float | None = None
+        self.ended: float | None = None
+        self.read_time = 0.0  # our overhead, seconds by part
+        self.prepare_time = 0.0
+        self.relay_time = 0.0
 
-    status: int | None = None  # what the client was told
-    error: GatewayError | None = None
-    ended_by: str | None = None  # client | drain | total; None: it ran to its end
-    bytes_in: int = 0
-    bytes_out: int = 0
-    released: bool = False
-    settled: bool = False
+        self.status: int | None = None  # what the client was told
+        self.error: GatewayError | None = None
+        self.ended_by: str | None = None  # client | drain | total; None: it ran to its end
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.released = False
+        self.settled = False
 
     @property
     def model(self) -> str:

@@ -30,12 +30,18 @@ from gateway.policies.overload import Overload
 from gateway.snapshot import Limits, Snapshot, Wired
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.request_meters import RequestMeters
-from gateway.upstream.http import HttpUpstream
+from gateway.upstream.aiohttp_client import AiohttpUpstream
+from gateway.upstream.fast_client import FastUpstream
 from gateway.upstream.local import LocalUpstream
 
 __all__ = ["SHIPPED", "CannotWire", "load", "wire"]
 
 SHIPPED = (endpoints, policies, providers, routing)
+# By lane.
+UPSTREAMS: Mapping[str, type[FastUpstream | AiohttpUpstream]] = {
+    "fast": FastUpstream,
+    "aiohttp": AiohttpUpstream,
+}
 
 
 def load(paths: Sequence[Path | str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -70,7 +76,8 @@ def _wired(
     config: Config, generation: int, build: Builder, kept: Kept, previous: Snapshot | None, limits: LimitTable
 ) -> Snapshot:
     """All is made before anything is put together, so that every problem is found in one go."""
-    called = {name: _provider(build, kept, name, options) for name, options in config.providers.items()}
+    lane = config.server.lane
+    called = {name: _provider(build, kept, name, options, lane) for name, options in config.providers.items()}
     asked = [_overload(config, kept, limits), *_policies(build, kept, config)]
     calls, pages = build.endpoints() if previous is None else (previous.endpoints, previous.pages)
     plans = {route.model: _plan(build, kept, called, route) for route in _routes(config)}
@@ -98,7 +105,7 @@ def _wired(
     )
 
 
-def _provider(build: Builder, kept: Kept, name: str, options: ProviderOptions) -> Wired | None:
+def _provider(build: Builder, kept: Kept, name: str, options: ProviderOptions, lane: str) -> Wired | None:
     if (known := kept.provider(name, options)) is not None:
         return known
     provider = build.provider(name, options)
@@ -109,8 +116,8 @@ def _provider(build: Builder, kept: Kept, name: str, options: ProviderOptions) -
         upstream = LocalUpstream(provider)
     else:
         pool = options.connection_pool
-        upstream = kept.upstream(name, options) or HttpUpstream(
-            name, connections=pool.max_connections_per_host, keep_alive=pool.keep_alive
+        upstream = kept.upstream(name, options) or UPSTREAMS[lane](
+            name, connections=pool.max_connections_per_host, keep_alive=pool.keep_alive, dns_ttl=pool.dns_ttl
         )
     clocks = options.timeouts
     return Wired(options, provider, upstream, Timeouts(clocks.connect, clocks.first_content, clocks.idle, clocks.total))

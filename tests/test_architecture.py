@@ -6,7 +6,6 @@ What import-linter sees are Python files; imports of compiled modules it cannot 
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import statistics
 import subprocess
@@ -73,7 +72,8 @@ def test_the_compiled_core_has_one_door() -> None:
         if path.parent.name != "_fast":
             passed = [module for module, _ in imports(path) if module.startswith("gateway._fast.")]
             assert not passed, f"{relative(path)} passes the door: {passed}"
-    sources = [*PACKAGE.rglob("*.pyx"), *PACKAGE.rglob("*.pxd")]
+    beside = {path.with_suffix(".pxd") for path in PACKAGE.glob("*.py")}  # types for Python compiled as it stands
+    sources = {*PACKAGE.rglob("*.pyx"), *PACKAGE.rglob("*.pxd")} - beside
     assert sources
     for path in sources:
         assert path.parent.name == "_fast"
@@ -148,12 +148,19 @@ def test_the_pipelines_picture_names_its_steps() -> None:
     steps = re.findall(r"[a-z]+", picture)
     phases = {phase.name.lower(): f"Phase.{phase.name}, " for phase in Phase}
     assert [step for step in steps if step in phases] == list(phases)
-    code = inspect.getsource(pipeline).partition('"""')[2].partition('"""')[2]
+    code = (PACKAGE / "pipeline.py").read_text().partition('"""')[2].partition('"""')[2]
     called = {"read": "await read(", "relay": "Relay(exchange", **phases, "release": "release(exchange)"}
     assert set(steps) == called.keys()
     assert "settle(exchange" in code[: code.index("\nasync def ", code.index("async def handle(") + 1)]
     before = steps[: steps.index("settle")]
     assert sorted(before, key=lambda step: code.index(called[step])) == before
+
+
+def test_what_runs_compiled_is_what_stands_in_the_source() -> None:
+    for path in PACKAGE.glob("*.pxd"):
+        assert f'"{path.stem}"' in (ROOT / "setup.py").read_text()
+        for built in PACKAGE.glob(f"{path.stem}.*.so"):
+            assert built.stat().st_mtime >= path.with_suffix(".py").stat().st_mtime, f"{path.stem}: run `make build`"
 
 
 def test_the_map_names_every_file_at_the_top_and_every_drawer() -> None:

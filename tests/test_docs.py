@@ -25,6 +25,7 @@ from gateway.errors import Kind
 from gateway.server.examination import own_meters
 from gateway.telemetry.access_log import NAMES
 from tests.harness import Gateway, eventually
+from tests.harness.certificates import Authority
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -107,6 +108,7 @@ def test_configurations_load(page: str, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text(text)
         (tmp_path / "own.key").write_text("a-key")
+        Authority(tmp_path).issue("server")
         assert wiring.wire(wiring.load([file], environ={"OPENAI_API_KEY": "a-key"}))
 
 

@@ -253,13 +253,15 @@ def approved(*models: str) -> Approved:
         (["0.0.0.0:80", "[::]:80"], "http://127.0.0.1:80, http://[::1]:80", "http://127.0.0.1:80"),
         (["unix:/run/a b.sock"], "unix:/run/a b.sock", "--unix-socket '/run/a b.sock' http://localhost"),
         (["[::1]:1", "unix:/s"], "http://[::1]:1, unix:/s", "http://[::1]:1"),
+        (["tls:0.0.0.0:1", "127.0.0.1:2"], "https://127.0.0.1:1, http://127.0.0.1:2", "http://127.0.0.1:2"),
+        (["tls:[::]:1"], "https://[::1]:1", "--insecure https://[::1]:1"),
     ],
 )
 def test_every_address_is_shown(where: list[str], shown: str, called: str, capsys: pytest.CaptureFixture[str]) -> None:
     command_line._welcome(approved("m", "n"), where)
     said = capsys.readouterr()
     first, models, example = said.out.splitlines()
-    assert first == f"llm-gateway {__version__} on {shown}  (lane aiohttp, workers 2, process {os.getpid()})"
+    assert first == f"llm-gateway {__version__} on {shown}  (lane fast, workers 2, process {os.getpid()})"
     assert models == "models: m, n"
     assert example.startswith(f"try: curl -N {called}/v1/chat/completions -d ")
     assert said.err == "warning: a warning\n"

@@ -19,7 +19,7 @@ from gateway.exchange import Exchange
 from gateway.providers.echo import Echo
 from gateway.snapshot import Snapshot
 from gateway.telemetry.meters import Meters
-from gateway.upstream.http import HttpUpstream
+from gateway.upstream.fast_client import FastUpstream
 from gateway.upstream.local import LocalUpstream
 from gateway.wiring import CannotWire, load, wire
 
@@ -67,7 +67,7 @@ def test_one_provider_is_one_object_with_one_upstream_and_each_model_has_its_own
     assert x.targets[0].provider is y.targets[0].provider
     assert x.targets[0].upstream is y.targets[0].upstream
     assert x.strategy is not y.strategy
-    assert isinstance(x.targets[0].upstream, HttpUpstream)
+    assert isinstance(x.targets[0].upstream, FastUpstream)
     assert isinstance(z.targets[0].upstream, LocalUpstream)
     assert isinstance(z.targets[0].provider, Echo)
     assert len(snapshot.upstreams) == 2

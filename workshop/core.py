@@ -1,4 +1,5 @@
-"""The compiled core under a microscope: line coverage of the .pyx files, and the sanitizers.
+"""The compiled core under a microscope: line coverage of the .pyx files and of the Python that is compiled, too, for
+the release (there it runs as it stands); and the sanitizers.
 
 Both builds are different programs from the release build, so they live in copies of the tree under
 build/ and the modules in place stay what users run.
@@ -17,14 +18,16 @@ MADE = ("__pycache__", "node_modules", "*.so")
 COVERAGE = """
 [run]
 plugins = Cython.Coverage
-source = gateway/_fast
+source = gateway
 omit = *.pxd
 patch = subprocess, _exit, fork
 parallel = true
 data_file = .coverage
 
 [report]
-include = gateway/_fast/*.pyx
+include =
+    gateway/_fast/*.pyx
+{plain}
 show_missing = true
 """
 
@@ -37,12 +40,12 @@ def trace_parts() -> list[Part]:
         Part("trace build", lambda: copy(tree, "trace")),
         Part(
             "trace tests",
-            [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST, "-n", "2"],
+            [*coverage, "run", "--rcfile=trace.ini", "-m", "pytest", *FAST, *PLAIN, "-n", "2"],
             ours(tree, "trace"),
             tree,
         ),
         Part("trace combine", [*coverage, "combine", "--rcfile=trace.ini", "-q"], directory=tree),
-        Part("trace report", [*coverage, "report", "--rcfile=trace.ini"], directory=tree, quote="gateway/_fast/"),
+        Part("trace report", [*coverage, "report", "--rcfile=trace.ini"], directory=tree, quote="gateway/"),
     ]
 
 
@@ -61,6 +64,7 @@ def sanitize_parts() -> list[Part]:
     ]
 
 
+PLAIN = ("tests/relay", "tests/test_exchange.py", "tests/test_pipeline.py", "tests/test_settlement.py")
 FAST = ("tests/_fast", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
 
 
@@ -76,7 +80,8 @@ def copy(tree: Path, kind: str) -> None:
         mirror(Path(name), tree / name)
     for data in tree.glob(".coverage*"):
         data.unlink()
-    (tree / "trace.ini").write_text(COVERAGE)
+    plain = "\n".join(f"    {path.with_suffix('.py')}" for path in Path("gateway").glob("*.pxd"))
+    (tree / "trace.ini").write_text(COVERAGE.format(plain=plain))
     (tree / "build").mkdir(exist_ok=True)
     compile_core(kind, tree)
     for generated in tree.glob(f"build/cython-{kind}/gateway/_fast/*.c"):

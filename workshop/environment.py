@@ -81,10 +81,10 @@ def build_tools() -> list[str]:
 
 
 def compile_core(kind: str, tree: Path = Path()) -> None:
-    """Compile gateway/_fast in place."""
+    """Compile gateway/_fast in place, and for `release` what of the rest setup.py names."""
     stamp = tree / "build/compiled.stamp"
     wanted = core_digest(kind, tree)
-    if stamped(stamp, wanted) and _modules_there(tree):
+    if stamped(stamp, wanted) and _modules_there(kind, tree):
         return
     machine.require_build()
     _say(f"compiling gateway/_fast ({kind})")
@@ -100,6 +100,8 @@ def compile_core(kind: str, tree: Path = Path()) -> None:
 
 def core_digest(kind: str, tree: Path = Path()) -> str:
     sources = sorted(path for mask in ("*.pyx", "*.pxd", "*.h") for path in tree.glob(f"gateway/_fast/{mask}"))
+    if kind == "release":
+        sources += sorted(file for types in tree.glob("gateway/*.pxd") for file in (types, types.with_suffix(".py")))
     return digest([tree / "setup.py", *sources], kind, sys.version)
 
 
@@ -107,12 +109,13 @@ def forget_compiled(tree: Path = Path()) -> None:
     """Compile always from nothing: file times lie after a checkout, digests do not."""
     for old in tree.glob("build/cython-*"):
         shutil.rmtree(old)
-    for module in tree.glob("gateway/_fast/*.so"):
+    for module in (*tree.glob("gateway/_fast/*.so"), *tree.glob("gateway/*.so")):
         module.unlink()
 
 
-def _modules_there(tree: Path) -> bool:
-    return all(any(path.parent.glob(f"{path.stem}.*.so")) for path in tree.glob("gateway/_fast/*.pyx"))
+def _modules_there(kind: str, tree: Path) -> bool:
+    sources = [*tree.glob("gateway/_fast/*.pyx"), *(tree.glob("gateway/*.pxd") if kind == "release" else ())]
+    return all(any(path.parent.glob(f"{path.stem}.*.so")) for path in sources)
 
 
 def install_node() -> None:

@@ -48,7 +48,7 @@ TEST_NEEDS: Needs = {
     "nodejs": program("node"),
     "npm": program("npm"),
 }
-BENCH_NEEDS: Needs = {"nginx": program("nginx"), "wrk": program("wrk")}
+BENCH_NEEDS: Needs = {"nginx": program("nginx"), "wrk": program("wrk"), "openssl": program("openssl")}
 
 
 def sanitizers() -> Needs:

@@ -73,6 +73,7 @@ def lock() -> int:
 def clean() -> int:
     made = [Path(name) for name in BUILT]
     made += [found for mask in ("*.so", "*.c", "*.html") for found in Path("gateway/_fast").glob(mask)]
+    made += Path("gateway").glob("*.so")
     made += [*Path("benchmarks/results").glob("*.json"), *Path().glob("*.egg-info"), *Path().glob(".coverage*")]
     for path in made:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -6,11 +6,15 @@ try:
     from gateway._fast.access_line import AccessRecord
     from gateway._fast.arena import Arena, Watch
     from gateway._fast.breaker import Breaker, BreakerRule, Ewma
+    from gateway._fast.client_connection import ClientConnection
+    from gateway._fast.client_request import Request
     from gateway._fast.counters import CounterCell, GaugeCell, HistogramCell, Words
     from gateway._fast.histogram import Histogram
     from gateway._fast.json_spans import DuplicateKey, parse, top_level
     from gateway._fast.limit_rules import Concurrency, FixedWindow, LeakyBucket, Rule, SlidingWindow, TokenBucket
     from gateway._fast.limiters import LimitTable, Refusal, Slot
+    from gateway._fast.reply_head import ReplyHeads
+    from gateway._fast.request_head import Refused, RequestHead
     from gateway._fast.select import Evidence, InFlight, RoundRobin, Weights, seed_random, uniform
     from gateway._fast.sse import SseScanner
     from gateway._fast.timer_wheel import Clock, Deadline, DeadlinePassed, Guard, TimerWheel
@@ -30,6 +34,7 @@ __all__ = [
     "Arena",
     "Breaker",
     "BreakerRule",
+    "ClientConnection",
     "Clock",
     "Concurrency",
     "CounterCell",
@@ -47,6 +52,10 @@ __all__ = [
     "LeakyBucket",
     "LimitTable",
     "Refusal",
+    "Refused",
+    "ReplyHeads",
+    "Request",
+    "RequestHead",
     "RoundRobin",
     "Rule",
     "SlidingWindow",

@@ -24,7 +24,7 @@ cdef class TimerWheel:
     cdef readonly double tick, over
     cdef readonly object now
     cdef bint _real
-    cdef object _call_later, _alarm
+    cdef object loop, _call_later, _alarm
     cdef list _lists
     cdef long long _turned, _armed
     cdef Py_ssize_t _count

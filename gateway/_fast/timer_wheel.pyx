@@ -108,7 +108,7 @@ cdef class Guard(Deadline):
         self._guards = True
 
     def __enter__(self):
-        self._task = current_task()
+        self._task = current_task(self._wheel.loop)
         self._cancelling = self._task.cancelling()
         return self
 
@@ -136,7 +136,8 @@ cdef class TimerWheel:
         self.now = now
         self.over = INFINITY  # when every guarded wait ends
         self._real = now is time.monotonic
-        self._call_later = asyncio.get_running_loop().call_later if call_later is None else call_later
+        self.loop = asyncio.get_running_loop()
+        self._call_later = self.loop.call_later if call_later is None else call_later
         self._lists = [None] * RING
         self._turned = <long long> floor(self.moment() / tick) - 1
         self._armed = -1

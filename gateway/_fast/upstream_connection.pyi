@@ -1,10 +1,10 @@
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol, Self, final
+from typing import Protocol, Self, final
 
 from gateway._fast.upstream_answer import UpstreamAnswer
 
-class ConnectionOwner(Protocol):
+class _Owner(Protocol):
     def give(self, connection: UpstreamConnection, patience: float, /) -> None: ...
     def lost(self, connection: UpstreamConnection, /) -> None: ...
 
@@ -14,7 +14,7 @@ class UpstreamConnection(asyncio.Protocol):
         cls,
         loop: asyncio.AbstractEventLoop,
         *,
-        owner: ConnectionOwner | None = None,
+        owner: _Owner | None = None,
         broken: Callable[[str], Exception] = ...,
     ) -> Self: ...
     until: float

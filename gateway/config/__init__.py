@@ -8,16 +8,18 @@ there.
 
 from __future__ import annotations
 
-from gateway.config.listening import Address
+from gateway.config.listening import TLS, Address
 from gateway.config.loading import load
 from gateway.config.model import Config, Logging, ModelRoute, Routing, Server, Streaming, Target
 from gateway.config.problems import ConfigError, Problem, render_problems
 from gateway.config.provider import ApiKey, ConnectionPool, NoAuth, ProviderModel, ProviderOptions, Timeouts
 from gateway.config.schema import schema
 from gateway.config.section import Endpoint, PolicyOptions, Secret, Section, StrategyOptions
+from gateway.config.tls import Tls
 from gateway.config.units import Duration, Size, refused
 
 __all__ = [
+    "TLS",
     "Address",
     "ApiKey",
     "Config",
@@ -41,6 +43,7 @@ __all__ = [
     "Streaming",
     "Target",
     "Timeouts",
+    "Tls",
     "load",
     "refused",
     "render_problems",

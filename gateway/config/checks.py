@@ -10,8 +10,10 @@ from pydantic import BaseModel, SecretStr
 
 from gateway.config.explain import suggestion
 from gateway.config.found import shown
+from gateway.config.listening import TLS
 from gateway.config.nodes import Mapping, Node, Scalar, Sequence, child
 from gateway.config.problems import Path, Problems, quoted
+from gateway.config.tls import Tls
 
 _DEFAULT = re.compile(r":-[^{}]+\}")
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie|password", re.IGNORECASE)
@@ -55,6 +57,31 @@ def _check_target(target: Node, route: str, path: Path, known: Mapping, problems
 
 def _is_text(node: Node | None) -> TypeGuard[Scalar]:
     return isinstance(node, Scalar) and isinstance(node.value, str) and not node.failed
+
+
+def check_tls(tree: Mapping, problems: Problems) -> None:
+    """Addresses speak TLS if and only if it is said with which certificate."""
+    server = child(tree, "server")
+    tls, listen = (child(server, key) if server is not None else None for key in ("tls", "listen"))
+    listed = enumerate(listen.items) if isinstance(listen, Sequence) else [(None, listen)]
+    speaking = [(at, node) for at, node in listed if _is_text(node) and str(node.value).startswith(TLS)]
+    said = tls is not None and not (isinstance(tls, Scalar) and tls.value is None)
+    if tls is not None and said and not speaking:
+        cure = f'write for example listen: "{TLS}0.0.0.0:8443", or remove it'
+        problems.add(tls.place, ("server", "tls"), f"no address of server.listen begins with {TLS}", cure)
+    for at, node in [] if said else speaking:
+        path: Path = ("server", "listen") if at is None else ("server", "listen", at)
+        problem = f"{shown(node, path)} is to speak TLS, but nothing says with which certificate"
+        problems.add(node.place, path, problem, "add server.tls: {certificate: FILE, key: FILE}")
+
+
+def check_certificate(tls: Tls | None, tree: Mapping, warnings: Problems) -> None:
+    """Warn of one that clients will not believe."""
+    node: Node | None = tree
+    for step in ("server", "tls", "certificate"):
+        node = child(node, step) if node is not None else None
+    if tls is not None and node is not None and (doubt := tls.doubt()):
+        warnings.add(node.place, ("server", "tls", "certificate"), f"clients refuse it: {doubt}", "get a new one")
 
 
 def plain_secrets(value: Any, node: Node | None, warnings: Problems, path: Path = ()) -> None:

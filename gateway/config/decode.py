@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from gateway.catalog import Catalog, UnknownName, policies, providers, strategies
-from gateway.config.checks import check_targets, plain_secrets
+from gateway.config.checks import check_certificate, check_targets, check_tls, plain_secrets
 from gateway.config.explain import prepare, report
 from gateway.config.found import Found, shown
 from gateway.config.model import Config
@@ -33,6 +33,7 @@ def decode(tree: Mapping, problems: Problems, warnings: Problems) -> Config | No
     _decode_policies(tree, data, problems)
     _decode_strategies(tree, data, problems)
     check_targets(tree, problems)
+    check_tls(tree, problems)
     top = Found((), tree.place, tree.place, tree)
     prepare(Config, top, problems)
     try:
@@ -43,6 +44,7 @@ def decode(tree: Mapping, problems: Problems, warnings: Problems) -> Config | No
     if problems:
         return None
     plain_secrets(config, tree, warnings)
+    check_certificate(config.server.tls, tree, warnings)
     return config
 
 

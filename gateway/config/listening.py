@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from gateway.config.units import refused
 
 UNIX = "unix:"
+TLS = "tls:"
 LONGEST_PATH = 107  # bytes; the kernel's limit for the name of a unix socket
 MOST_WORKERS = 254  # each has a column in shared memory, the supervisor has one, and one is left for a replacement
 
@@ -27,19 +28,28 @@ class Address(NamedTuple):
     host: str = ""
     port: int = 0
     path: str = ""
+    tls: bool = False
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """What is listened on, whatever is spoken there."""
+        return self.host, self.port, self.path
 
 
 def split_listen(listen: str) -> Address:
-    """``127.0.0.1:8080``, ``[::1]:8080`` or ``unix:/run/llm-gateway.sock``, taken apart."""
+    """``127.0.0.1:8080``, ``[::1]:8080``, ``tls:0.0.0.0:8443`` or ``unix:/run/llm-gateway.sock``, taken apart."""
     if listen.startswith(UNIX):
         return Address(listen, path=_socket_path(listen.removeprefix(UNIX)))
-    match = _HOST_PORT.fullmatch(listen)
+    tls = listen.startswith(TLS)
+    match = _HOST_PORT.fullmatch(listen.removeprefix(TLS))
+    if match is None and tls:
+        raise refused("tls: must be followed by host:port, found {found}", 'write for example "tls:0.0.0.0:8443"')
     if match is None:
         raise refused("must be host:port or unix:/path, found {found}", _CURE)
     port = int(match[3])
     if port > 65535:
         raise refused(f"the port {port} is too large", "a port is 0 (any free one) to 65535")
-    return Address(listen, match[1] or match[2], port)
+    return Address(listen, match[1] or match[2], port, tls=tls)
 
 
 def _socket_path(path: str) -> str:
@@ -67,7 +77,7 @@ def _listed(written: Any) -> Any:
 def _each_once(listed: tuple[str, ...]) -> tuple[str, ...]:
     first: dict[tuple[str, int, str], int] = {}
     for position, listen in enumerate(listed):
-        earlier = first.setdefault(split_listen(listen)[1:], position)
+        earlier = first.setdefault(split_listen(listen).place, position)
         if earlier != position:
             raise refused(f"its items [{earlier}] and [{position}] are the same address", "remove one of the two")
     return listed

@@ -20,6 +20,7 @@ from gateway.config.section import (
     Section,
     StrategyOptions,
 )
+from gateway.config.tls import Tls
 from gateway.config.units import Duration, Size, refused
 
 MiB = 1024 * 1024
@@ -38,13 +39,15 @@ class Server(Section):
     """The processes, what they listen on, and its limits."""
 
     listen: Listen = ("127.0.0.1:8080",)
+    tls: Tls | None = None  # for the addresses that speak it
     workers: Workers = "auto"
     worker_timeout: Annotated[Duration, AfterValidator(_patient)] = 10.0  # one silent for so long is replaced
-    lane: Literal["aiohttp"] = "aiohttp"
+    lane: Literal["fast", "aiohttp"] = "fast"  # who serves the connections: compiled, or aiohttp
     max_body: Bytes = 20 * MiB
     max_answer: Bytes = 64 * MiB  # of a whole answer held in memory
     max_in_flight: Count = 10_000
     max_buffered: Bytes = 1024 * MiB  # all request bodies together; beyond it callers get a 503
+    header_timeout: Wait = 30.0  # for a request's head to arrive, from its first byte
     body_timeout: Wait = 60.0  # for a client to deliver its body
     keepalive_timeout: Duration = 75.0  # longer than the 60 s of an nginx in front, which must be the one to close
     drain_delay: Duration = 0.0

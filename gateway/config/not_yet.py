@@ -22,7 +22,7 @@ def _all(parent: tuple[str, ...], names: str) -> dict[tuple[str, ...], str]:
 
 KEYS: dict[tuple[str, ...], str] = {
     **_all((), "admin metrics tracing telemetry cache redis tenants keys plugins audit include version"),
-    **_all(("server",), "max_connections tls backlog admin cors proxy_protocol reuse_port"),
+    **_all(("server",), "max_connections backlog admin cors proxy_protocol reuse_port"),
     **_all(
         _PROVIDER, "capabilities rate_limits retry_policy circuit_breaker health_check priority weight enabled region"
     ),
@@ -47,7 +47,6 @@ KEYS: dict[tuple[str, ...], str] = {
 }
 
 VALUES: dict[tuple[str, ...], dict[str, str]] = {
-    ("server", "lane"): {"fast": 'write "aiohttp"'},
     (*_PROVIDER, "auth", "type"): dict.fromkeys(("oauth2", "aws_signature_v4"), 'write "api_key" or "none"'),
 }
 

@@ -55,6 +55,7 @@ class ConnectionPool(Section):
 
     max_connections_per_host: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     keep_alive: Duration = 90.0
+    dns_ttl: Duration = 30.0  # addresses are asked for again after so long; 0: for every connection
 
 
 class ProviderModel(Section):

@@ -7,6 +7,9 @@
                            each a function from the argument to the text
 
 What a reference brought in is never shown in a problem: the node keeps the reference as its text.
+
+Where PEM text belongs (``server.tls``), a path may be written as it is and means what is in that file, as elsewhere
+``${file:PATH}`` does; a reference to the PEM text itself is taken as well.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from gateway.config import nodes
 from gateway.config.nodes import Node, Scalar
 from gateway.config.problems import Path, Problems, quoted
 
+CONTENT = {("server", "tls", key) for key in ("certificate", "key", "client_ca")}
+PEM = "-----BEGIN "
+UNNAMED = "of this name"
 GROUP = "llm_gateway.secret_sources"
 MAX_FILE = 1024 * 1024
 
@@ -57,8 +63,20 @@ class Resolver:
             items = [self.resolve(item, (*path, position)) for position, item in enumerate(node.items)]
             return nodes.Sequence(node.place, items)
         if isinstance(node.value, str) and "${" in node.value:
-            return self._scalar(node, node.value, path)
-        return node
+            node = self._scalar(node, node.value, path)
+        return self._content(node, path) if path in CONTENT else node
+
+    def _content(self, node: Scalar, path: Path) -> Scalar:
+        """What is in the file that is named here. What stands for a key may be one, written in the wrong way."""
+        if not isinstance(node.value, str) or not node.value or PEM in node.value or node.failed:
+            return node
+        shown = quoted(node.text) if node.referred else UNNAMED if path[-1] == "key" else None
+        try:
+            value = _read(FilePath(node.place.file).parent / node.value, shown).decode(errors="replace")
+        except _RefusedError as refused:
+            self.problems.add(node.place, path, refused.problem, refused.cure)
+            return Scalar(node.place, node.text, node.value, referred=True, failed=True)
+        return Scalar(node.place, node.text, value, referred=True)
 
     def _scalar(self, node: Scalar, text: str, path: Path) -> Scalar:
         folder = FilePath(node.place.file).parent
@@ -107,12 +125,21 @@ class Resolver:
 def _file(argument: str, folder: FilePath) -> str:
     if not argument:
         raise _RefusedError("the reference ${file:} names no file", "write ${file:PATH}")
-    path = folder / argument
-    shown = quoted(str(path))
+    content = _read(folder / argument)
+    try:
+        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        shown = quoted(str(folder / argument))
+        raise _RefusedError(f"the file {shown} is not UTF-8 text", "a value must be text") from None
+
+
+def _read(path: FilePath, shown: str | None = None) -> bytes:
+    """A whole file. `shown`: what to call it in a problem, if not by its name."""
+    shown = shown or quoted(str(path))
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise _RefusedError(f"{shown} is not a regular file", "name a file that holds the value")
+            raise _RefusedError(f"the file {shown} is not a regular file", "name a file that holds the value")
         with path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
     except FileNotFoundError:
@@ -121,10 +148,7 @@ def _file(argument: str, folder: FilePath) -> str:
         raise _RefusedError(f"the file {shown} cannot be read: {_reason(error)}", "see its permissions") from None
     if len(content) > MAX_FILE:
         raise _RefusedError(f"the file {shown} is larger than 1MiB", "name the file that holds the value alone")
-    try:
-        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise _RefusedError(f"the file {shown} is not UTF-8 text", "a value must be text") from None
+    return content
 
 
 def _further(source: str, argument: str) -> str:

@@ -12,7 +12,7 @@ queues behind what the client had sent, if that was more than the kernel takes; 
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -20,7 +20,7 @@ from aiohttp import web
 from gateway import errors
 from gateway.deadlines import Clock, DeadlinePassed, TimerWheel
 from gateway.errors import GatewayError
-from gateway.lanes.decoding import ENCODINGS, Decoder
+from gateway.lanes.decoding import ENCODINGS, Decoder, too_large
 from gateway.relay import late
 
 SERVER = "llm-gateway"
@@ -45,13 +45,13 @@ class AiohttpBody:
         self._late = False
 
     async def read(self, limit: int) -> bytes:
-        encoding = self._request.headers.get("content-encoding", "identity").strip().lower()
+        encoding = ", ".join(self._request.headers.getall("content-encoding", ["identity"])).strip().lower()
         if encoding not in ENCODINGS:
             message = f"content-encoding {encoding[:40]} is not read; send {', '.join(ENCODINGS)}"
             raise GatewayError(errors.UNSUPPORTED_ENCODING, message)
         declared = self._request.content_length
         if declared is not None and declared > limit:
-            raise _too_large(f"the body of {declared} bytes", limit)
+            raise too_large(f"the body of {declared} bytes", limit)
         try:
             with self._wheel.guard() as deadline:
                 deadline.set(Clock.BODY, self._patience)
@@ -103,18 +103,18 @@ class AiohttpBody:
             for piece in decoder.feed(data):
                 decoded += len(piece)
                 if max(sent, decoded) > limit:
-                    raise _too_large("the body", limit)
+                    raise too_large("the body", limit)
                 parts.append(piece)
         parts.append(rest := decoder.finish())
         if decoded + len(rest) > limit:
-            raise _too_large("the body", limit)
+            raise too_large("the body", limit)
         return b"".join(parts)
 
 
 class AiohttpReply:
-    """The client's side. With `closing`, it is asked to come back on another connection."""
+    """The client's side. If it is `closing`, it is asked to come back on another connection."""
 
-    def __init__(self, request: web.BaseRequest, body: AiohttpBody, *, closing: bool) -> None:
+    def __init__(self, request: web.BaseRequest, body: AiohttpBody, *, closing: Callable[[], bool]) -> None:
         self._request = request
         self._body = body
         self._closing = closing
@@ -160,12 +160,8 @@ class AiohttpReply:
             self._request.transport.abort()
 
     async def _prepare(self, response: web.StreamResponse) -> None:
-        if self._closing or self._body.spoils_connection:
+        if self._closing() or self._body.spoils_connection:
             response.force_close()
         self.started = True
         self.response = response
         await response.prepare(self._request)
-
-
-def _too_large(what: str, limit: int) -> GatewayError:
-    return GatewayError(errors.PAYLOAD_TOO_LARGE, f"{what} exceeds the {limit} bytes allowed (server.max_body)")

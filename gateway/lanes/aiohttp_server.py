@@ -14,26 +14,41 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
+from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.http_exceptions import InvalidURLError
 
 from gateway import errors
 from gateway.errors import GatewayError
+from gateway.lanes.aiohttp_judge import PLAIN_END, VERSION, answerable
 from gateway.lanes.aiohttp_lane import SERVER
 from gateway.telemetry.request_id import request_id
+
+OURS = "x-gateway-"  # headers between the fast lane and the application, on their own way only
+CLIENTS_PEER, CLIENTS_METHOD, SHOWN_ERROR = OURS + "peer", OURS + "method", OURS + "error"
+HOP_HEADERS = 256  # more than the fast lane lets through
+HOP_IDLE = 3600.0  # seconds; the fast lane closes what it does not need
 
 log = logging.getLogger("gateway")
 
 
 class Connection(web.RequestHandler):
-    """One client's connection, and whether anything goes on there: what a drain must know."""
+    """One client's connection, and whether anything goes on there: what a drain must know.
 
-    __slots__ = ("asked", "busy", "since")
+    `hop`: it comes from the fast lane, whose word about the client is believed.
+    """
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    __slots__ = ("asked", "busy", "hop", "read_last", "since")
+
+    def __init__(self, manager: web.Server, *, hop: bool = False, **options: Any) -> None:
         super().__init__(manager, **options)
+        self.hop = hop
         self.asked = self.busy = False  # a request has come; one is being answered
         self.since = time.monotonic()  # when it became idle
+        self.read_last = b""  # as many bytes as tell how a body ended
+
+    def data_received(self, data: bytes) -> None:
+        self.read_last = (self.read_last + data[-len(PLAIN_END) :])[-len(PLAIN_END) :]
+        super().data_received(data)
 
     def begins(self) -> None:
         self.asked = self.busy = True
@@ -70,11 +85,23 @@ class HttpServer(web.Server):
     """Makes the connections."""
 
     def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
-        super().__init__(answer, handler_cancellation=True)
+        super().__init__(answer, request_factory=self._asked, handler_cancellation=True)
         self._options = options
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+    def hop(self) -> web.RequestHandler:
+        """A connection from the fast lane."""
+        options = self._options | {"max_headers": HOP_HEADERS, "keepalive_timeout": HOP_IDLE}
+        return Connection(self, hop=True, loop=asyncio.get_running_loop(), **options)
+
+    def _asked(
+        self, message: RawRequestMessage, payload: Any, protocol: web.RequestHandler, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        request = web.BaseRequest(answerable(message), payload, protocol, writer, task, asyncio.get_running_loop())
+        request[VERSION] = message.version
+        return request
 
     def change(self, **options: Any) -> None:
         """For connections made from now on."""

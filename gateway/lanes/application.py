@@ -1,4 +1,4 @@
-"""The aiohttp lane: one handler that turns aiohttp's requests into exchanges and pages.
+"""The aiohttp lane: one handler that turns aiohttp's requests into exchanges and pages; the fast lane has pages of it.
 
 aiohttp's low-level server is used, not its router: which path means what is the snapshot's business, and
 so every refusal is ours and reads like the others. The handler is cancelled when the client leaves.
@@ -18,8 +18,9 @@ from gateway.contracts import Page, PageAnswer
 from gateway.deadlines import Clock, DeadlinePassed
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
+from gateway.lanes.aiohttp_judge import is_last, judge
 from gateway.lanes.aiohttp_lane import AiohttpBody, AiohttpReply
-from gateway.lanes.aiohttp_server import Connection
+from gateway.lanes.aiohttp_server import CLIENTS_METHOD, SHOWN_ERROR, Connection
 from gateway.lanes.generations import Generations
 from gateway.pipeline import handle
 from gateway.snapshot import Runtime
@@ -45,26 +46,29 @@ class Application:
         assert isinstance(connection, Connection)
         connection.begins()
         try:
-            return await self._answer(request)
+            if not connection.hop:
+                judge(request)
+            return await self._answer(request, connection)
         finally:
             connection.ends()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         runtime = self._runtime
         body = AiohttpBody(request, runtime.wheel, runtime.snapshot.limits.body_timeout)
-        reply = AiohttpReply(request, body, closing=runtime.leaving)
+        reply = AiohttpReply(request, body, closing=lambda: runtime.leaving or is_last(request, connection.read_last))
         endpoint = runtime.snapshot.endpoints.get(_path(request))
         if endpoint is None or request.method != "POST":
             await self._page(request, reply)
         else:
+            headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
             exchange = Exchange(
-                id=request_id(request.headers.get("x-request-id")),
-                correlation_id=correlation_id(request.headers.get("x-correlation-id")),
+                id=request_id(headers.get("x-request-id")),
+                correlation_id=correlation_id(headers.get("x-correlation-id")),
                 method=request.method,
                 path=endpoint.path,
                 endpoint=endpoint,
                 snapshot=runtime.snapshot,
-                headers={name.lower(): value for name, value in request.headers.items()},
+                headers=headers,
                 peer=request.remote,
                 now=runtime.wheel.now,
                 received=runtime.wheel.now(),
@@ -109,10 +113,11 @@ class Application:
             self._look.set(Clock.IDLE, LOOK_AFTER)
 
     async def _page(self, request: web.BaseRequest, reply: AiohttpReply) -> None:
+        """Show a page; of what the fast lane asks for, it writes the access line itself."""
         record = AccessRecord(
             ts=time.time(),
-            request_id=request_id(request.headers.get("x-request-id")),
-            correlation_id=correlation_id(request.headers.get("x-correlation-id")),
+            request_id=request_id(_joined(request, "x-request-id")),
+            correlation_id=correlation_id(_joined(request, "x-correlation-id")),
             client=request.remote,
             method=request.method,
             path=_path(request),
@@ -120,6 +125,9 @@ class Application:
         )
         began = self._runtime.wheel.now()
         answer, headers = await self._shown(request, record)
+        hop = _is_hop(request)
+        if hop and record.error_code is not None:
+            headers[SHOWN_ERROR] = f"{record.error_code} {record.error_type}"
         try:
             with self._runtime.wheel.guard() as deadline:
                 deadline.set(Clock.CLIENT_WRITE, self._runtime.snapshot.limits.client_write)
@@ -132,7 +140,7 @@ class Application:
         finally:
             record.status, record.bytes_out = answer.status, 0 if request.method == "HEAD" else len(answer.body)
             record.duration_ms = (self._runtime.wheel.now() - began) * 1000
-            if self._runtime.access_log is not None:
+            if self._runtime.access_log is not None and not hop:
                 self._runtime.access_log.write(record.line())
 
     async def _shown(self, request: web.BaseRequest, record: AccessRecord) -> tuple[PageAnswer, dict[str, str]]:
@@ -154,7 +162,7 @@ class Application:
         if page is None:
             if path in self._runtime.snapshot.endpoints:
                 raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{path} takes POST", allow="POST")
-            message = f"{request.method} {path[:200]} does not exist; GET /openapi.json lists what does"
+            message = f"{_method(request)} {path[:200]} does not exist; GET /openapi.json lists what does"
             raise GatewayError(errors.UNKNOWN_PATH, message)
         if request.method not in ("GET", "HEAD"):
             raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{path[:200]} takes GET", allow="GET, HEAD")
@@ -173,4 +181,19 @@ class Application:
 
 def _path(request: web.BaseRequest) -> str:
     """The path as it was sent, so that ``%2F`` is no slash; of ``http://host/path`` only the path."""
-    return request.rel_url.raw_path
+    return request.rel_url.raw_path or "/"
+
+
+def _joined(request: web.BaseRequest, name: str) -> str | None:
+    """A header; of one that comes more than once all values, so that none of them is taken for the only one."""
+    return ", ".join(request.headers.getall(name, ())) or None
+
+
+def _method(request: web.BaseRequest) -> str:
+    """The client's."""
+    return request.headers.get(CLIENTS_METHOD, request.method) if _is_hop(request) else request.method
+
+
+def _is_hop(request: web.BaseRequest) -> bool:
+    """Did the fast lane send this for a client of its own?"""
+    return isinstance(request.protocol, Connection) and request.protocol.hop

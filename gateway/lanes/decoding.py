@@ -65,3 +65,8 @@ class Decoder:
 
     def _refusal(self, problem: str) -> GatewayError:
         return GatewayError(errors.VALIDATION, f"the body {problem} {self._encoding} (content-encoding)")
+
+
+def too_large(what: str, limit: int) -> GatewayError:
+    """A body that is refused for its size."""
+    return GatewayError(errors.PAYLOAD_TOO_LARGE, f"{what} exceeds the {limit} bytes allowed (server.max_body)")

@@ -36,9 +36,10 @@ class Adopt(NamedTuple):
 
 
 class Accept(NamedTuple):
-    """Supervisor: accept connections on these sockets too; their descriptors come along."""
+    """Supervisor: accept connections on these sockets too; their descriptors come along. `tls`: it is spoken there."""
 
     sockets: tuple[int, ...]
+    tls: bool = False
 
 
 class Release(NamedTuple):

@@ -274,7 +274,10 @@ class Crew:
             return
         owner = {number: slot for slot, held in self._held.items() for number in held}
         sockets = {number: each for listener in self.listeners for number, each in listener.sockets.items()}
-        wanted = {slot: held - sockets.keys() for slot, held in self._held.items()}  # `finish` takes what is dropped
+        former = {number for listener in self.listeners for number in listener.former}
+        wanted = {  # `finish` takes what is dropped
+            slot: held - sockets.keys() - former for slot, held in self._held.items()
+        }
         for listener in self.listeners:
             if listener.shared:
                 shares = [(number, slot) for number in listener.sockets for slot in accepting]
@@ -282,10 +285,13 @@ class Crew:
                 shares = list(shared_out(list(listener.sockets), accepting, owner).items())
             for number, slot in shares:
                 wanted[slot].add(number)
+        secure = {number for listener in self.listeners if listener.address.tls for number in listener.sockets}
         for change in gained(self._held, wanted):
-            for start in range(0, len(change.sockets), MOST_DESCRIPTORS):
-                some = change.sockets[start : start + MOST_DESCRIPTORS]
-                self._send(change.slot, Accept(some), [sockets[number].fileno() for number in some])
+            for tls in (False, True):
+                told = [number for number in change.sockets if (number in secure) is tls]
+                for start in range(0, len(told), MOST_DESCRIPTORS):
+                    some = tuple(told[start : start + MOST_DESCRIPTORS])
+                    self._send(change.slot, Accept(some, tls), [sockets[number].fileno() for number in some])
         for change in gained(wanted, self._held):
             self._send(change.slot, Release(change.sockets))
         self._held = wanted

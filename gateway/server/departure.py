@@ -15,12 +15,13 @@ Stopping: what runs is cut now.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
-from gateway.lanes.aiohttp_server import HttpServer
-from gateway.lanes.application import Application
 from gateway.server.doors import Doors
+from gateway.server.handshakes import under_way
 from gateway.snapshot import Runtime
 
 RETIRE_IDLE = 65.0  # seconds
@@ -48,22 +49,38 @@ class Left:
     cut: int
 
 
+class Exchanges(Protocol):
+    """What runs."""
+
+    @property
+    def active(self) -> int: ...
+    async def cut(self, patience: float) -> int: ...
+
+
+class Connections(Protocol):
+    """Where it runs."""
+
+    @property
+    def connections(self) -> Sized: ...
+    def close_idle(self, served: float, fresh: float) -> None: ...
+
+
 class Departure:
     """The way out of one worker."""
 
     def __init__(
         self,
         runtime: Runtime,
-        application: Application,
-        server: HttpServer,
+        exchanges: Exchanges,
+        connections: Connections,
         doors: Doors,
         *,
         retire_idle: float = RETIRE_IDLE,
     ) -> None:
         self.mode = Mode.SERVING
         self._runtime = runtime
-        self._application = application
-        self._server = server
+        self._exchanges = exchanges
+        self._connections = connections
         self._doors = doors
         self._retire_idle = retire_idle
         self._changed = asyncio.Event()
@@ -99,9 +116,9 @@ class Departure:
     async def _retire(self) -> None:
         self._doors.release(self._doors.numbers)
         await self.wait(LOOK)  # one that was accepted this very moment is not among the connections yet
-        while self.mode is Mode.RETIRING and self._server.connections:
+        while self.mode is Mode.RETIRING and (self._connections.connections or under_way()):
             await self.wait(LOOK)
-            self._server.close_idle(self._retire_idle, self._retire_idle)
+            self._connections.close_idle(self._retire_idle, self._retire_idle)
 
     async def _drain(self, delay: float, timeout: float) -> None:
         await self.wait(delay)
@@ -109,27 +126,30 @@ class Departure:
         finishing = asyncio.create_task(self._doors.finish(self._doors.numbers))
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        while self.mode is Mode.DRAINING and loop.time() < end and (self._server.connections or not finishing.done()):
+        while self.mode is Mode.DRAINING and loop.time() < end and self._somebody_comes_or_stays(finishing):
             await self.wait(min(LOOK, max(0.0, end - loop.time())))
-            self._server.close_idle(SETTLED, LATECOMER)
+            self._connections.close_idle(SETTLED, LATECOMER)
         if self.mode is Mode.DRAINING:
             await finishing
+
+    def _somebody_comes_or_stays(self, finishing: asyncio.Task[None]) -> bool:
+        return bool(self._connections.connections) or under_way() or not finishing.done()
 
     async def _end(self, *, tell: bool) -> Left:
         """Whatever is left, ends."""
         self._doors.release(self._doors.numbers)
-        ended = cut = self._application.active
-        if tell and self._server.connections:
+        ended = cut = self._exchanges.active
+        if tell and self._connections.connections:
             self._runtime.wheel.end()
             cut = await self._told()
-        await self._application.cut(CUT)
+        await self._exchanges.cut(CUT)
         return Left(ended, cut)
 
     async def _told(self) -> int:
         """Wait for those that end by themselves; how many do not."""
         loop = asyncio.get_running_loop()
         end = loop.time() + TELL
-        while self.mode is not Mode.STOPPING and self._server.connections and loop.time() < end:
+        while self.mode is not Mode.STOPPING and self._connections.connections and loop.time() < end:
             await self.wait(LOOK)
-            self._server.close_idle(SETTLED, LATECOMER)
-        return self._application.active
+            self._connections.close_idle(SETTLED, LATECOMER)
+        return self._exchanges.active

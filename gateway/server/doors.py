@@ -6,6 +6,9 @@ Each is a copy of one that the supervisor holds: to stop accepting on it refuses
 1. New handshakes are left unanswered (a filter in the kernel drops SYN packets; who is turned away so asks again).
 2. Those under way have `SETTLE` to come to their end.
 3. What is in the queue is accepted; only then is the socket shut, for everybody who holds it.
+
+TLS: what is spoken at a door is fixed when it is opened. A new certificate opens a second door on a copy of the same
+socket, then closes the first: what waits in the queue is served, and connections that there are keep what they agreed.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ import ctypes
 import logging
 import select
 import socket
+import ssl
 import struct
 from asyncio.base_events import Server
 from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
+from gateway.server.handshakes import FLUSH, HANDSHAKE
 from gateway.server.listeners import BACKLOG
 
 SETTLE = 0.2  # seconds: as long as a client of ours is away, there and back
@@ -29,33 +35,60 @@ NO_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0x
 log = logging.getLogger("gateway")
 
 
-class Doors:
-    """Every open one by its number."""
+class Door(NamedTuple):
+    """One socket we accept on."""
 
-    def __init__(self, connection: Callable[[], asyncio.Protocol]) -> None:
+    listening: socket.socket
+    server: Server
+    tls: bool
+
+    @property
+    def is_unix(self) -> bool:
+        return self.listening.family == socket.AF_UNIX
+
+
+class Doors:
+    """Every open one by its number. `context` is what TLS is spoken by."""
+
+    def __init__(self, connection: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None) -> None:
+        self.context = context
         self._connection = connection
-        self._open: dict[int, tuple[socket.socket, Server]] = {}
+        self._open: dict[int, Door] = {}
         self.refusing = False  # nothing is opened any more: listening once more on a shut socket would revive it
 
     @property
     def numbers(self) -> list[int]:
         return list(self._open)
 
-    async def open(self, number: int, descriptor: int) -> None:
+    async def open(self, number: int, descriptor: int, *, tls: bool = False) -> None:
         """Accept on this socket, which is ours from now on."""
         listening = socket.socket(fileno=descriptor)
         if number in self._open or self.refusing:
             listening.close()
+        elif tls and self.context is None:  # it could not adopt what says with which certificate, and will be replaced
+            log.error("no certificate to accept connections with; another worker has to do it")
+            listening.close()
+        else:
+            self._open[number] = await self._serve(listening, tls)
+
+    async def speak(self, context: ssl.SSLContext | None) -> None:
+        """Make new TLS connections by this. Without one those doors stay as they are until they are taken away."""
+        changes = context is not None and context is not self.context
+        self.context = context
+        if not changes or self.refusing:
             return
-        loop = asyncio.get_running_loop()
-        serve = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
-        self._open[number] = listening, await serve(self._connection, sock=listening, backlog=BACKLOG)
+        for number, before in [each for each in self._open.items() if each[1].tls]:
+            after = await self._serve(before.listening.dup(), tls=True)
+            stays = self._open.get(number) is before
+            (before if stays else after).server.close()
+            if stays:
+                self._open[number] = after
 
     def release(self, numbers: Collection[int]) -> None:
         """Others accept on these."""
         for number in numbers:
             if number in self._open:
-                self._open.pop(number)[1].close()
+                self._open.pop(number).server.close()
 
     def leave(self) -> None:
         """Others accept on all of these, and on whatever we are still given."""
@@ -64,19 +97,29 @@ class Doors:
 
     async def finish(self, numbers: Collection[int]) -> None:
         """Accept what waits on these, then refuse."""
-        closing = [(number, *self._open[number]) for number in numbers if number in self._open]
-        for _, listening, _ in closing:
-            _answer_no_more(listening)
+        closing = [number for number in numbers if number in self._open]
+        for number in closing:
+            if not self._open[number].is_unix:
+                _answer_no_more(self._open[number].listening)
         if closing:
             await asyncio.sleep(SETTLE)
-        for number, listening, server in closing:
-            if self._open.pop(number, None) is None:
+        for number in closing:
+            door = self._open.pop(number, None)  # it may have been released meanwhile, or opened anew
+            if door is None:
                 continue
-            while _somebody_waits(listening):  # noqa: ASYNC110
+            while _somebody_waits(door.listening):  # noqa: ASYNC110
                 await asyncio.sleep(0)  # the loop accepts
-            if listening.family != socket.AF_UNIX:  # of which there is but one, and its file is gone already
-                _shut(listening)
-            server.close()
+            if not door.is_unix:  # of which there is but one, and its file is gone already
+                _shut(door.listening)
+            door.server.close()
+
+    async def _serve(self, listening: socket.socket, tls: bool) -> Door:
+        options: dict[str, Any] = {"sock": listening, "backlog": BACKLOG}
+        if tls:
+            options |= {"ssl": self.context, "ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": FLUSH}
+        loop = asyncio.get_running_loop()
+        serve = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
+        return Door(listening, await serve(self._connection, **options), tls)
 
 
 def _somebody_waits(listening: socket.socket) -> bool:
@@ -93,8 +136,6 @@ def _shut(listening: socket.socket) -> None:
 
 
 def _answer_no_more(listening: socket.socket) -> None:
-    if listening.family == socket.AF_UNIX:
-        return
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in NO_SYN))
     try:
         listening.setsockopt(

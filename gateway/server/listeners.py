@@ -8,6 +8,8 @@
 * ``unix:/path`` has one socket for all workers; the kernel shares nothing out there, so the worker that wakes first
   takes most. A file that nobody answers on is removed and made anew with mode 0666, as nginx does: who may
   connect is decided by the folder it lies in. It is removed at the end if it is still ours.
+* What is spoken on a socket is decided by whoever accepts. When that changes, the same sockets get new numbers: for the
+  workers they change hands, so nobody who waits in a queue is lost.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import stat
 from collections.abc import Iterable
 from itertools import count
 
-from gateway.server.settings import Address
+from gateway.server.settings import TLS, Address
 
 BACKLOG = 4096  # given twice: uvloop listens again, with a default of its own
 _numbers = count(1)
@@ -32,6 +34,7 @@ class Listener:
         """`beside` are those that this process has open: one of the same port (0.0.0.0 and 127.0.0.1) is no rival."""
         self.address = address
         self.sockets: dict[int, socket.socket] = {}
+        self.former: set[int] = set()  # numbers under which something else was spoken
         self._file: tuple[int, int] | None = None
         try:
             if address.path:
@@ -56,16 +59,23 @@ class Listener:
 
     @property
     def where(self) -> str:
-        """``host:port``, or ``unix:/path``."""
+        """``host:port``, ``tls:host:port`` or ``unix:/path``."""
         if self.shared:
             return f"unix:{self.address.path}"
         host, port = self._first.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return (TLS if self.address.tls else "") + (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     def grow(self, workers: int) -> None:
         """A socket for each worker, at least."""
         while not self.shared and len(self.sockets) < workers:
             self._keep(_open_tcp(self.address.host, self.port, alone=False))
+
+    def becomes(self, address: Address) -> None:
+        """It is written like this from now on; it is the same place."""
+        if address.tls != self.address.tls:
+            self.former |= self.sockets.keys()
+            self.sockets = {next(_numbers): each for each in self.sockets.values()}
+        self.address = address
 
     def refuse(self) -> None:
         """From now on nobody can connect, whoever else has these sockets open."""

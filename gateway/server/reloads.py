@@ -148,11 +148,11 @@ class Reloads:
         if isinstance(found, Refused):
             raise Refusal(*found.problems)
         settings = found.settings
-        wanted = {_place(address): address for address in settings.addresses}
-        kept = [listener for listener in self._crew.listeners if _place(listener.address) in wanted]
-        there = {_place(listener.address) for listener in kept}
+        wanted = {address.place: address for address in settings.addresses}
+        kept = [listener for listener in self._crew.listeners if listener.address.place in wanted]
+        there = {listener.address.place for listener in kept}
         fresh = self._open([address for place, address in wanted.items() if place not in there], settings.workers)
-        by_place = {_place(listener.address): listener for listener in (*kept, *fresh)}
+        by_place = {listener.address.place: listener for listener in (*kept, *fresh)}
         listeners = [by_place[place] for place in wanted]  # as they are written
         try:
             _grow(kept, settings.workers)
@@ -169,6 +169,8 @@ class Reloads:
         dropped = [listener for listener in self._crew.listeners if listener not in listeners]
         self._crew.settle(time.monotonic())  # if somebody died just now: another accepts what waits on those dropped
         self._crew.listeners = listeners
+        for listener in kept:
+            listener.becomes(wanted[listener.address.place])
         self._employ(found)
         self._crew.settle(time.monotonic())
         self._crew.finish(dropped)
@@ -205,10 +207,6 @@ class Reloads:
             self._log.send_to(settings)
         except OSError as problem:
             raise Refusal(f"cannot write {settings.log}: {problem.strerror}") from problem
-
-
-def _place(address: Address) -> tuple[str, int, str]:
-    return address.host, address.port, address.path
 
 
 def _grow(listeners: Iterable[Listener], workers: int) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gateway.config import Address, Config
+from gateway.config import TLS, Address, Config
 
-__all__ = ["FIXED", "Address", "Settings", "settings_of", "unchanged"]
+__all__ = ["FIXED", "TLS", "Address", "Settings", "settings_of", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import logging
 import os
 import pickle
 import signal
+import ssl
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -31,6 +32,8 @@ from gateway.config import Config
 from gateway.deadlines import TimerWheel
 from gateway.lanes.aiohttp_server import HttpServer
 from gateway.lanes.application import Application
+from gateway.lanes.control_plane import ControlPlane
+from gateway.lanes.fast_lane import FastLane
 from gateway.lanes.generations import Generations
 from gateway.roster import Roster, State
 from gateway.server.channel import (
@@ -54,6 +57,7 @@ from gateway.server.children import BROKEN
 from gateway.server.departure import CUT, Departure, Mode
 from gateway.server.doors import Doors
 from gateway.server.fleet_meters import generation_shown
+from gateway.server.handshakes import context_of
 from gateway.server.title import set_title
 from gateway.server.watch import beat_interval
 from gateway.server.worker_logs import WorkerLogs
@@ -130,6 +134,8 @@ class Worker:
         left = await self._departure.run(server.drain_delay, server.drain_timeout)
         self._tell(Drained(left.ended, left.cut))
         obeying.cancel()
+        if self._fast is not None:
+            await self._fast.close(CUT)
         await runner.cleanup()
         last = self._runtime.snapshot
         await close([*self._leftovers.take(last.generation), *gone(last, None)])
@@ -147,7 +153,14 @@ class Worker:
         meters.watch_log("application", self.logs.application)
         meters.watch_log("access", self.logs.access)
         self._runtime = Runtime(
-            snapshot, TimerWheel(), self._scrape, meters, None, roster=self._roster, slot=self._slot
+            snapshot,
+            TimerWheel(),
+            self._scrape,
+            meters,
+            None,
+            lane=self._config.server.lane,
+            roster=self._roster,
+            slot=self._slot,
         )
         self._application = Application(self._runtime, self._generations)
         self._server = HttpServer(
@@ -159,26 +172,42 @@ class Worker:
             max_line_size=FULL_LINE,
             max_field_size=FULL_LINE,
         )
-        self._doors = Doors(self._server)
-        self._departure = Departure(self._runtime, self._application, self._server, self._doors)
+        self._fast = self._open_fast_lane() if self._config.server.lane == "fast" else None
+        self._doors = Doors(self._fast or self._server, context_of(self._config.server.tls))
+        exchanges, connections = self._fast or self._application, self._fast or self._server
+        self._departure = Departure(self._runtime, exchanges, connections, self._doors)
         self._show()
         self._beat()
 
-    def _adopt(self, adopt: Adopt) -> None:
+    def _open_fast_lane(self) -> FastLane:
+        return FastLane(
+            self._runtime,
+            self._generations,
+            ControlPlane(self._runtime, self._server.hop),
+            keepalive_timeout=self._config.server.keepalive_timeout,
+            header_timeout=self._config.server.header_timeout,
+        )
+
+    async def _adopt(self, adopt: Adopt) -> None:
         """The supervisor hears what came of it, whatever that is."""
         try:
-            self._change(adopt)
+            await self._doors.speak(self._change(adopt))
         except Exception as problem:
             log.error("a configuration cannot be adopted", extra={"generation": adopt.generation}, exc_info=True)
             self._tell(Failed(adopt.generation, _said(problem)))
         else:
             self._tell(Adopted(adopt.generation))
 
-    def _change(self, adopt: Adopt) -> None:
-        """All of the new configuration, or nothing of it; but should the shared memory be held, nobody can show it."""
+    def _change(self, adopt: Adopt) -> ssl.SSLContext | None:
+        """All of the new configuration, or nothing of it; but should the shared memory be held, nobody can show it.
+
+        Gives what TLS is to be spoken by: the same as before, if nothing of that has changed.
+        """
         previous = self._runtime.snapshot
         try:
             config: Config = pickle.loads(adopt.config)
+            tls, spoken = config.server.tls, self._config.server.tls
+            context = self._doors.context if tls == spoken else context_of(tls)
             self._arena.generation = adopt.generation
             snapshot = wire(config, adopt.generation, self._scrape, previous=previous, limits=self._limits)
             try:
@@ -193,7 +222,12 @@ class Worker:
         self._runtime.snapshot = snapshot
         self._leftovers.leave(previous, snapshot)
         self._server.change(keepalive_timeout=config.server.keepalive_timeout)
+        if self._fast is not None:
+            self._fast.change(
+                keepalive_timeout=config.server.keepalive_timeout, header_timeout=config.server.header_timeout
+            )
         self._show()
+        return context
 
     def _show(self) -> None:
         """What follows from the configuration that has just been adopted."""
@@ -257,9 +291,9 @@ class Worker:
 
     async def _do(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case Accept(sockets):
+            case Accept(sockets, tls):
                 for number, descriptor in zip(sockets, descriptors):
-                    await self._doors.open(number, descriptor)
+                    await self._doors.open(number, descriptor, tls=tls)
                 if len(descriptors) < len(sockets):  # whoever waits there would wait for ever
                     log.error("too many open files to accept connections; another worker has to do it")
                     self._tell(Leaving())
@@ -268,7 +302,7 @@ class Worker:
             case Finish(sockets):
                 self._task(self._doors.finish(sockets))
             case Adopt():
-                self._adopt(message)
+                await self._adopt(message)
             case Reopen():
                 self.logs.reopen()
             case Retire():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,23 @@ from benchmarks import machine, scaling
 
 def test_a_process_name_may_hold_blanks_and_brackets() -> None:
     assert machine.parse_stat("7 (a (b) c) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 300 4000 20 0 1") == (3, 4330)
+
+
+def test_what_others_use_is_all_work_but_our_own() -> None:
+    assert machine.parse_used("cpu  1 2 4 8 16 32 64 128 0 0\ncpu0 9 9 9\n") == 1 + 2 + 4 + 32 + 64
+    assert machine.others_seconds() > -1  # the kernel counts in hundredths, and not all at the same moment
+
+
+def test_only_what_was_compiled_for_release_is_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fast, built = Path("fast"), Path("objects")
+    for folder in (fast, built / "lib.linux" / fast):
+        folder.mkdir(parents=True)
+        (folder / "arena.so").write_bytes(b"compiled")
+    assert machine.not_release(fast, built) is None
+    (fast / "arena.so").write_bytes(b"for debugging")
+    (fast / "sse.cpython-311.so").write_bytes(b"by hand")
+    assert "not the release build of arena, sse," in (machine.not_release(fast, built) or "")
 
 
 def test_pss_is_read_and_not_pss_dirty() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable
@@ -12,15 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, programs, settings_files, wrk
+from benchmarks import certificate, machine, programs, settings_files, wrk
 from benchmarks.programs import Missing
+from benchmarks.settings_files import Ports
 
+OURS, UPSTREAMS = Ports(18081, 18082, 18085, 18087), Ports(18083, 18084, 18086, 18088)
+
+OPENSSL = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl is not installed: apt-get install openssl"
+)
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
 
 
 def test_wrk_with_failures_gives_no_number() -> None:
-    good = {"requests": 10, "seconds": 1.0, "p50_ms": 1.0, "p99_ms": 2.0, "bad_status": 0, "broken": 0}
-    assert wrk.parse(f"noise\nRESULT {json.dumps(good)}\n") == good
+    good = {"requests": 10, "bytes": 1000, "seconds": 1.0, "bad_status": 0, "broken": 0}
+    assert wrk.parse(f"noise\nRESULT {json.dumps(good)}\n", least=100) == good
+    with pytest.raises(Missing, match="100 bytes an answer, and a whole one has 101 at least: no number"):
+        wrk.parse(f"RESULT {json.dumps(good)}", least=101)
     for bad in ({"bad_status": 1}, {"broken": 2}, {"requests": 0}):
         with pytest.raises(Missing, match="no number"):
             wrk.parse(f"RESULT {json.dumps({**good, **bad})}")
@@ -43,30 +53,61 @@ def test_port_files(tmp_path: Path, text: str, port: int | None) -> None:
     assert programs.read_port(tmp_path / "absent") is None
 
 
+@OPENSSL
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx")
 @pytest.mark.parametrize(
     "text",
     [
-        lambda folder: settings_files.upstream(folder, 18080),
-        lambda folder: settings_files.yardstick(folder, (18081, 18082), (18083, 18084)),
+        lambda folder: settings_files.upstream(folder, 18080, 18081),
+        lambda folder: settings_files.upstream(folder, 18080, None),
+        lambda folder: settings_files.yardstick(folder, folder, OURS, UPSTREAMS),
+        lambda folder: settings_files.yardstick(folder, folder, Ports(1, 2, 3), Ports(4, 5, 6)),
     ],
-    ids=["upstream", "yardstick"],
+    ids=["upstream", "upstream without TLS", "yardstick", "yardstick without TLS"],
 )
 def test_nginx_takes_its_configuration(tmp_path: Path, text: Callable[[Path], str]) -> None:
+    assert certificate.make(tmp_path) is None
     (tmp_path / "nginx.conf").write_text(text(tmp_path).replace("listen 127.0.0.1:", "listen unix:"))
     command = [str(NGINX), "-t", "-p", str(tmp_path), "-c", "nginx.conf", "-e", "error.log"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_gateway_takes_its_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lane", "expected"), [("aiohttp", "aiohttp"), ("", None)])
+def test_the_gateway_takes_its_configuration(tmp_path: Path, lane: str, expected: str | None) -> None:
     from gateway import wiring
 
     path = tmp_path / "gateway.yaml"
-    path.write_text(settings_files.gateway(tmp_path / "access.log", (18083, 18084), workers=2))
+    path.write_text(settings_files.gateway(tmp_path / "access.log", UPSTREAMS, workers=2, lane=lane))
     config = wiring.load([path])
-    assert set(config.models) == {"whole", "stream"}
+    assert set(config.models) == {"whole", "stream", "body", "tls"}
     assert config.server.workers == 2
+    assert config.server.lane == expected or expected is None
+    endpoints = {name: str(provider.endpoint) for name, provider in config.providers.items()}
+    assert [name for name, endpoint in endpoints.items() if endpoint.startswith("https:")] == ["tls"]
+
+
+@OPENSSL
+def test_the_certificate_is_for_this_machine_and_signed_by_its_authority(tmp_path: Path) -> None:
+    assert certificate.make(tmp_path) is None
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    server.load_cert_chain(tmp_path / certificate.SERVER[0], tmp_path / certificate.SERVER[1])
+    client.load_verify_locations(tmp_path / certificate.AUTHORITY[0])
+    for name in ("localhost", "127.0.0.1"):
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = client.wrap_bio(inside, outside, server_hostname=name), server.wrap_bio(outside, inside, True)
+        shaken = [False, False]
+        while not all(shaken):  # whoever doesn't agree raises
+            for place, end in enumerate(ends):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+                    shaken[place] = True
+
+
+def test_without_openssl_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "apt-get install openssl" in (certificate.make(tmp_path) or "")
+    assert "tls" not in Ports(1, 2, 3).named()
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False)])

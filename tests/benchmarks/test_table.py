@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import micro_table, table
-from benchmarks.measures import Operation, Row, Spread
+from benchmarks.measures import Bound, Operation, Row, Spread
 
 
 def test_the_table_of_operations_counts_in_empty_calls() -> None:
@@ -15,14 +15,17 @@ def test_the_table_of_operations_counts_in_empty_calls() -> None:
     assert scan.split() == ["scan", "1,000", "-", "-", "-", "-"]
 
 
-def test_the_table_shows_ratio_range_and_absence() -> None:
+def test_the_table_shows_ratio_range_promises_and_absence() -> None:
+    must, aim = Bound(least=0.40), Bound(least=0.60)
     rows = [
-        Row("speed", "req/s", Spread.of([50_000.0, 60_000.0]), Spread.of([22_000.0]), ">= 0.40"),
+        Row("speed", "req/s", Spread.of([50_000.0, 60_000.0]), Spread.of([22_000.0]), must, aim),
         Row("start", "s", None, Spread.of([0.123])),
+        Row("cost", "us", Spread.of([1.0]), None, must),
     ]
-    speed, start = table.against_nginx(rows).splitlines()[3:5]
-    assert speed.split() == ["speed", "req/s", "55,000", "(50,000..60,000)", "22,000", "0.400", ">=", "0.40"]
-    assert start.split() == ["start", "s", "-", "0.12", "-"]
+    speed, start, cost = (" ".join(line.split()) for line in table.against_nginx(rows).splitlines()[3:6])
+    assert speed == "speed req/s 55,000 (50,000..60,000) 22,000 0.400 >= 0.40 met >= 0.60 MISSED"
+    assert start == "start s - 0.12 -"
+    assert cost == "cost us 1.00 - - >= 0.40 not measured"
     assert table.from_one_to_two([]) == ""
 
 

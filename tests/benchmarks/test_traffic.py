@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import socket
 import threading
+from collections.abc import AsyncIterator
 from typing import cast
 
 import openai
@@ -60,7 +63,7 @@ def fed(answer: bytes, size: int) -> tuple[Client, list[Client]]:
 
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-STREAM = mock_upstream.HEAD + mock_upstream.WORD * 3 + mock_upstream.LAST
+STREAM = mock_upstream.burst(3)
 
 
 @pytest.mark.parametrize(("answer", "events"), [(WHOLE, 0), (STREAM, 6)])
@@ -78,25 +81,47 @@ def test_a_torn_answer_is_broken_once() -> None:
     assert (len(finished), client.broken) == (1, True)
 
 
-def test_the_mock_upstream_streams_what_was_asked_for_twice_on_one_connection() -> None:
-    async def ask() -> list[int]:
-        server = await asyncio.get_running_loop().create_server(mock_upstream.MockUpstream, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        seen: list[int] = []
-        done = asyncio.Event()
+def test_the_mock_upstream_streams_what_was_asked_for_again_and_again_on_one_connection() -> None:
+    """Paced, all at once, and after a large body, which is read and answered whole."""
+    seen: list[tuple[int, int]] = []
 
-        def finished(client: Client) -> None:
-            seen.append(client.events)
-            done.set()
+    async def ask() -> None:
+        async with upstream() as port:
+            done = asyncio.Event()
 
-        (client,) = await connect(port, 1, finished)
-        for events in (1, 5):
-            done.clear()
-            client.send(bodies.request(port, bodies.stream(events, 1), bodies.BARE_HEADERS), 0.0)
-            await asyncio.wait_for(done.wait(), 10)
-        client.close()
+            def finished(client: Client) -> None:
+                seen.append((client.status, client.events))
+                done.set()
+
+            (client,) = await connect(port, 1, finished)
+            for body in (bodies.stream(4, 1), bodies.stream(50, 0), bodies.large(1), bodies.stream(8, 2)):
+                done.clear()
+                client.send(bodies.request(port, body, bodies.BARE_HEADERS), 0.0)
+                await asyncio.wait_for(done.wait(), 10)
+            assert client.events_in_all == 62
+            client.close()
+
+    asyncio.run(ask())
+    assert seen == [(200, 4), (200, 50), (200, 0), (200, 8)]
+
+
+@contextlib.asynccontextmanager
+async def upstream() -> AsyncIterator[int]:
+    server = await asyncio.get_running_loop().create_server(mock_upstream.MockUpstream, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
         server.close()
-        await server.wait_closed()
-        return seen
 
-    assert asyncio.run(ask()) == [1 + mock_upstream.TRAILING, 5 + mock_upstream.TRAILING]
+
+def test_the_payload_of_a_stream_is_what_is_left_without_its_frames() -> None:
+    client, _ = fed(STREAM, len(STREAM))
+    events = [b"data:" + event for event in STREAM.partition(b"\r\n\r\n")[2].split(b"data:")[1:]]
+    assert client.events == len(events) == 6
+    assert mock_upstream.payload(6) == sum(len(event.partition(b"\n\n")[0]) + 2 for event in events)
+
+
+def test_a_large_body_is_json_of_exactly_that_size() -> None:
+    body = bodies.large(1)
+    assert len(body) == 1 << 20
+    assert json.loads(body)["model"] == "body"

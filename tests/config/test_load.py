@@ -128,13 +128,15 @@ def test_every_default() -> None:
     config = Config()
     assert config.server.model_dump(mode="json") == {
         "listen": ["127.0.0.1:8080"],
+        "tls": None,
         "workers": "auto",
         "worker_timeout": "10s",
-        "lane": "aiohttp",
+        "lane": "fast",
         "max_body": "20MiB",
         "max_answer": "64MiB",
         "max_in_flight": 10000,
         "max_buffered": "1GiB",
+        "header_timeout": "30s",
         "body_timeout": "1m",
         "keepalive_timeout": "75s",
         "drain_delay": "0s",
@@ -155,7 +157,11 @@ def test_every_default() -> None:
         "idle": "1m",
         "total": "10m",
     }
-    assert provider.connection_pool.model_dump(mode="json") == {"max_connections_per_host": 100, "keep_alive": "90s"}
+    assert provider.connection_pool.model_dump(mode="json") == {
+        "max_connections_per_host": 100,
+        "keep_alive": "90s",
+        "dns_ttl": "30s",
+    }
     assert (provider.endpoint, provider.headers, provider.models, provider.header_lines()) == (None, {}, {}, ())
 
 
@@ -177,14 +183,16 @@ def test_nothing_can_be_changed(config: Config) -> None:
         ("[::]:80", ("::", 80, "")),
         ("[fe80::1%eth0]:80", ("fe80::1%eth0", 80, "")),
         ("gateway.internal:65535", ("gateway.internal", 65535, "")),
+        ("tls:0.0.0.0:8443", ("0.0.0.0", 8443, "", True)),
+        ("tls:[::]:443", ("::", 443, "", True)),
         ("unix:/run/gateway.sock", ("", 0, "/run/gateway.sock")),
         ("unix:/" + "x" * 106, ("", 0, "/" + "x" * 106)),
     ],
 )
-def test_addresses(listen: str, address: tuple[str, int, str]) -> None:
-    assert Server.model_validate({"listen": listen}).addresses == ((listen, *address),)
+def test_addresses(listen: str, address: Any) -> None:
+    assert Server.model_validate({"listen": listen}).addresses == (Address(listen, *address),)
     both = Server.model_validate({"listen": [listen, "other:1"]})
-    assert both.addresses == ((listen, *address), ("other:1", "other", 1, ""))
+    assert both.addresses == (Address(listen, *address), Address("other:1", "other", 1))
 
 
 @pytest.mark.parametrize(

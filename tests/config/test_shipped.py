@@ -79,7 +79,7 @@ def test_the_schema_shows_units_and_no_python() -> None:
 
 BAD = [
     "unknown-top-key", "unknown-key-suggested", "unknown-key-no-suggestion", "durations", "sizes", "policies",
-    "boolean-for-number", "auth", "lane-fast", "level-off", "timeouts-request", "unused-keys",
+    "boolean-for-number", "auth", "lane-unknown", "level-off", "timeouts-request", "unused-keys",
     "providers-not-a-mapping",
 ]  # fmt: skip
 

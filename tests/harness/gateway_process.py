@@ -47,12 +47,19 @@ def config_for(*provider_urls: str, **sections: Any) -> dict[str, Any]:
 
 
 class Gateway:
-    """Runs until the ``with`` block ends; `log` and `access` are its lines so far."""
+    """Runs until the ``with`` block ends; `log` and `access` are its lines so far.
 
-    def __init__(self, config: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> None:
+    `lane` says who serves the connections, in every configuration it is given; None leaves that to the
+    configuration, and so to the product's default.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], *, lane: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-test-")
         self.folder = Path(self._folder.name)
         self._config: Mapping[str, Any] = config
+        self._lane = lane
         self._environ = {**os.environ, **(environ or {})}
 
     def __enter__(self) -> Gateway:
@@ -109,6 +116,8 @@ class Gateway:
         """Change the file; `reload` makes it known. The logs stay where they are unless `config` says."""
         logging = {"access_log": str(self.folder / "access.log"), "log": str(self.folder / "app.log")}
         self._config = {**config, "logging": {**logging, **config.get("logging", {})}}
+        if self._lane is not None:
+            self._config["server"] = {**config.get("server", {}), "lane": self._lane}
         self.file.write_text(yaml.safe_dump(self._config, sort_keys=False))
 
     def reload(

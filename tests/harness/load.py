@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import threading
 import time
 from collections import Counter
@@ -52,12 +53,14 @@ class Load:
         pause: float = 0.01,
         model: str = "echo",
         seed: int = 1,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.answered: Counter[str] = Counter()
         self.lost: list[Lost] = []
         self.slowest: dict[str, float] = {}
         self.running = 0  # streams whose first byte has come, not yet ended
         self._address = address
+        self._tls = tls
         self._numbers = {"kept": kept, "fresh": fresh, "stream": streams}
         self._model, self._words, self._pause = model, words, pause
         self._dice = random.Random(seed)
@@ -110,7 +113,7 @@ class Load:
                     group.create_task(self._client(kind, random.Random(self._dice.random())))
 
     async def _client(self, kind: str, dice: random.Random) -> None:
-        connection = Connection(self._address)
+        connection = Connection(self._address, self._tls)
         await asyncio.sleep(dice.random() * max(self._pause, 0.1))
         while not self._stopping:
             text = " ".join(f"w{dice.randrange(1000)}" for _ in range(self._words))
@@ -147,8 +150,9 @@ class Load:
 class Connection:
     """A kept connection, made anew when it has ended."""
 
-    def __init__(self, address: tuple[str, int] | str) -> None:
+    def __init__(self, address: tuple[str, int] | str, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._head = b""
         self._ends = False
@@ -185,7 +189,10 @@ class Connection:
 
     def close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            if self._tls is None:
+                self._streams[1].close()
+            else:  # it has all it asked for; asyncio would wait for the other side's goodbye
+                self._streams[1].transport.abort()
         self._streams = None
 
     async def _connect(self) -> None:
@@ -194,7 +201,8 @@ class Connection:
         if isinstance(self._address, str):
             self._streams = await asyncio.open_unix_connection(self._address)
         else:
-            self._streams = await asyncio.open_connection(*self._address)
+            name = None if self._tls is None else "localhost"
+            self._streams = await asyncio.open_connection(*self._address, ssl=self._tls, server_hostname=name)
             self.port = self._streams[1].get_extra_info("sockname")[1]
         self.connected = time.monotonic()
 

@@ -30,7 +30,8 @@ http {{
         listen 127.0.0.1:{port};
         keepalive_requests 1000000;
         location / {{
-            proxy_pass http://gateway;
+            proxy_pass {scheme}://gateway;
+            {options}
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_buffering off;
@@ -45,16 +46,16 @@ class Nginx:
 
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, scheme: str = "http", options: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="nginx-test-")
         self.folder = Path(self._folder.name)
-        self._upstream = upstream
+        self._filled = {"upstream": upstream, "scheme": scheme, "options": options}
 
     def __enter__(self) -> Nginx:
         assert self.program is not None
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
-        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(port=self.port, upstream=self._upstream))
+        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(port=self.port, **self._filled))
         command = [self.program, "-p", str(self.folder), "-c", "nginx.conf", "-e", "error.log"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:

@@ -41,7 +41,7 @@ def front(gateway: Gateway) -> Iterator[Nginx]:
         yield running
 
 
-FURTHER = {"many requests": request() * 100, "a large request": request() + request(padding=1_000_000)}
+FURTHER = {"many requests": request() * 100, "a large request": request() + request(padding=200_000)}
 
 
 @pytest.mark.parametrize("further", FURTHER)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,10 @@ class Answer:
 class Wire:
     """One connection."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=CEILING)
+    def __init__(self, port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        self.socket = socket.create_connection((host, port), timeout=CEILING)
+        if tls is not None:  # an end without a goodbye is an error
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", suppress_ragged_eofs=False)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Wire:
@@ -85,6 +88,10 @@ class Wire:
 
     def line(self) -> bytes:
         return self._file.readline()
+
+    def rest(self) -> bytes:
+        """Everything until the server closes."""
+        return self._file.read()
 
     def is_closed(self) -> bool:
         """Waits for the server's next move; true when that is to close."""

@@ -21,16 +21,20 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
 NUMBERS = {"duration_ms", "overhead_ms", "ttft_ms", "bytes_in", "bytes_out"}
 
 
+def descriptors(gateway: Gateway) -> int:
+    return len(os.listdir(f"/proc/{gateway.workers[0]}/fd"))
+
+
 def test_whoever_reads_no_page_is_cut() -> None:
     with Gateway(config_for(streaming={"client_write": "500ms"})) as gateway:
-        held = gateway.metrics()['process_open_fds{worker="1"}']
+        held = descriptors(gateway)
         with Wire(gateway.port) as wire:
             wire.socket.setblocking(False)
-            with suppress(BlockingIOError):
+            with suppress(BlockingIOError, ConnectionError):  # the fast lane cuts whoever sends too far ahead
                 while True:
                     wire.socket.send(request(method="GET", path="/openapi.json") * 100)
             eventually(lambda: [line for line in gateway.access if line.get("ended_by") == "client"])
-            eventually(lambda: gateway.metrics()['process_open_fds{worker="1"}'] <= held)
+            eventually(lambda: descriptors(gateway) <= held)
         assert not [line for line in gateway.log if line["level"] == "error"]
 
 

@@ -27,7 +27,7 @@ def test_everything_arrives_in_plain_values() -> None:
         worker_timeout=5.0,
         drain_delay=1.0,
         drain_timeout=30.0,
-        lane="aiohttp",
+        lane="fast",
         log_level="debug",
         log="/var/log/gateway.log",
     )
@@ -44,7 +44,7 @@ def test_who_says_how_many_workers() -> None:
 
 def test_what_a_reload_leaves_as_it_was_is_named() -> None:
     assert list(unchanged(SETTINGS, SETTINGS)) == []
-    assert list(unchanged(SETTINGS, replace(SETTINGS, lane="fast"))) == ["server.lane: stays aiohttp until a restart"]
+    assert list(unchanged(SETTINGS, replace(SETTINGS, lane="aiohttp"))) == ["server.lane: stays fast until a restart"]
     forced = replace(SETTINGS, workers=2, workers_forced=True)
     assert list(unchanged(forced, replace(forced, workers_written="8"))) == [
         "server.workers: 8 is not used; the command line says --workers 2"

@@ -70,7 +70,7 @@ def test_one_whose_log_cannot_be_opened_closes_what_it_has_made_and_no_more(tmp_
     async def adopts() -> None:
         worker = Worker(1, theirs, arena)
         worker._begin(Adopt(1, configured("off", 1)))
-        worker._adopt(Adopt(2, configured(str(tmp_path / "nowhere" / "log"), 1, 2)))
+        await worker._adopt(Adopt(2, configured(str(tmp_path / "nowhere" / "log"), 1, 2)))
         await settled()
         worker.logs.close()
 
@@ -95,7 +95,7 @@ def answers(*, refuse: bool, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
         worker._begin(Adopt(1, CONFIG))
         if refuse:
             monkeypatch.setattr(worker._scrape, "adopt_all", held)
-        worker._adopt(Adopt(2, CONFIG))
+        await worker._adopt(Adopt(2, CONFIG))
         worker.logs.close()
 
     asyncio.run(adopts())

@@ -20,7 +20,7 @@ import pytest
 from gateway import errors
 from gateway.contracts import WireHead, WireRequest
 from gateway.errors import GatewayError
-from gateway.upstream.http import HttpResponse, HttpUpstream
+from gateway.upstream.aiohttp_client import AiohttpResponse as HttpResponse, AiohttpUpstream as HttpUpstream
 from tests.harness import (
     CLOSE,
     HANG,

@@ -1,4 +1,4 @@
-"""The upstream of a provider behind HTTP: aiohttp's client, one session per provider.
+"""The upstream of a provider behind HTTP: aiohttp's client, for the lane of that name and for proxies.
 
 The rules:
 
@@ -11,14 +11,12 @@ The rules:
 * The body is read in whatever pieces arrive, never by line: an event may be megabytes long.
 * A connection that ends within a body ends the body, also when aiohttp closed it because of broken framing:
   it does not tell whoever waits for the rest.
-* aiohttp's exceptions become ours here and nowhere else; their texts can quote addresses, not keys.
+* aiohttp's exceptions become ours here and nowhere else (`failures` has the words).
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import ssl
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -31,23 +29,33 @@ from gateway import errors
 from gateway.contracts import Feed, WireRequest
 from gateway.deadlines import Clock
 from gateway.errors import GatewayError
+from gateway.upstream import failures, tls
+from gateway.upstream.proxies import Proxies
 
 NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 BUFFER = 64 << 10  # bytes of an answer that wait for a slow client, beyond the kernel's
-DNS_TTL = 30  # seconds
-OURS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)  # says nothing of the provider
 
 
-class HttpUpstream:
-    """Connections to one provider. Made inside the running loop, closed once."""
+class AiohttpUpstream:
+    """Connections to one provider. Used inside the running loop, closed once."""
 
-    def __init__(self, provider: str, *, connections: int, keep_alive: float) -> None:
+    def __init__(
+        self,
+        provider: str,
+        *,
+        connections: int,
+        keep_alive: float,
+        dns_ttl: float = 30.0,
+        proxies: Proxies | None = None,
+    ) -> None:
         self._provider = provider
         self._connections = connections
         self._keep_alive = keep_alive
+        self._dns_ttl = dns_ttl
+        self._proxies = Proxies(provider) if proxies is None else proxies
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: every connection new?
 
-    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> HttpResponse:
+    async def send(self, request: WireRequest, waiting: Callable[[Clock], None]) -> AiohttpResponse:
         watch = _Watch(waiting)
         try:
             return await self._send(request, watch)
@@ -63,7 +71,7 @@ class HttpUpstream:
         for session in self._sessions.values():
             await session.close()
 
-    async def _send(self, request: WireRequest, watch: _Watch, *, fresh: bool = False) -> HttpResponse:
+    async def _send(self, request: WireRequest, watch: _Watch, *, fresh: bool = False) -> AiohttpResponse:
         try:
             response = await self._session(fresh).request(
                 request.head.method,
@@ -72,19 +80,24 @@ class HttpUpstream:
                 headers=request.head.headers,
                 allow_redirects=False,
                 trace_request_ctx=watch,
+                proxy=self._proxies.of(request.head.url),
+                ssl=tls.context() if request.head.url.startswith("https:") else True,
             )
         except aiohttp.ClientConnectionError:
             raise  # here, because a refused certificate is a ValueError too
+        except aiohttp.ClientHttpProxyError as problem:
+            message = f"{self._provider} cannot be reached: its proxy answered {problem.status}"
+            raise GatewayError(errors.CONNECT_FAILED, message) from problem
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.InvalidURL, ValueError) as problem:
-            message = f"{self._provider} answered what is not HTTP ({type(problem).__name__})"
-            raise GatewayError(errors.NONSENSE, message) from problem
-        return HttpResponse(self._provider, response)
+            raise failures.nonsense(self._provider, type(problem).__name__) from problem
+        return AiohttpResponse(self._provider, response)
 
     def _session(self, fresh: bool) -> aiohttp.ClientSession:
         if fresh not in self._sessions:
             keep: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": self._keep_alive}
+            dns: dict[str, Any] = {"ttl_dns_cache": self._dns_ttl} if self._dns_ttl else {"use_dns_cache": False}
             self._sessions[fresh] = aiohttp.ClientSession(
-                connector=Connector(limit=0, limit_per_host=self._connections, ttl_dns_cache=DNS_TTL, **keep),
+                connector=Connector(limit=0, limit_per_host=self._connections, **dns, **keep),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=NO_CLOCKS,
                 read_bufsize=BUFFER,
@@ -107,7 +120,7 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
 
-class HttpResponse:
+class AiohttpResponse:
     """An answer whose head is here."""
 
     def __init__(self, provider: str, response: aiohttp.ClientResponse) -> None:
@@ -130,8 +143,7 @@ class HttpResponse:
         try:
             return await self._response.content.readany()
         except aiohttp.ClientError as problem:
-            message = f"{self._provider} broke off its answer ({type(problem).__name__})"
-            raise GatewayError(errors.CONNECTION_LOST, message) from problem
+            raise failures.broken_off(self._provider, type(problem).__name__) from problem
 
     def _watch_end(self) -> None:
         if self._protocol is None:
@@ -203,14 +215,7 @@ def _had_begun(problem: aiohttp.ClientConnectionError) -> bool:
 
 def _fail(provider: str, problem: aiohttp.ClientConnectionError) -> NoReturn:
     if isinstance(problem, aiohttp.ClientConnectorDNSError):
-        raise GatewayError(errors.CONNECT_FAILED, f"{provider}: its host name cannot be resolved") from problem
-    if isinstance(problem, aiohttp.ClientConnectorError) and problem.errno in OURS:
-        message = f"the gateway has no descriptor or port left for a connection to {provider}"
-        raise GatewayError(errors.NO_CONNECTION, message, retry_after=1) from problem
+        raise failures.unresolvable(provider) from problem
     if isinstance(problem, aiohttp.ClientConnectorError):
-        reason = getattr(problem, "strerror", None) or type(problem).__name__
-        if isinstance(problem.os_error, ssl.SSLError):
-            said = getattr(problem.os_error, "verify_message", None)  # why a certificate is refused
-            reason = f"TLS: {said or problem.os_error.reason}"
-        raise GatewayError(errors.CONNECT_FAILED, f"{provider} cannot be reached: {reason}") from problem
-    raise GatewayError(errors.CONNECTION_LOST, f"{provider} closed the connection before it answered") from problem
+        raise failures.unreachable(provider, problem.os_error) from problem
+    raise failures.lost(provider) from problem

@@ -1,0 +1,1 @@
+from gateway.exchange cimport Attempt, Exchange
