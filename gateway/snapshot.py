@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.contracts import Endpoint, Page, Phase, Plan, Provider, Timeouts, Upstream
     from gateway.deadlines import TimerWheel
     from gateway.roster import Roster
-    from gateway.telemetry.log_writer import LogWriter
+    from gateway.telemetry.line_batch import LineBatch
     from gateway.telemetry.meters import Meters
     from gateway.telemetry.request_meters import RequestMeters
 
@@ -68,7 +68,7 @@ class Runtime:
     wheel: TimerWheel
     scrape: Meters  # everything /metrics shows
     meters: RequestMeters
-    access_log: LogWriter | None
+    access_log: LineBatch | None
     lane: str = "aiohttp"
     draining: bool = False  # the gateway stops: not ready any more
     leaving: bool = False  # this worker does: every answer asks its client to come back on another connection

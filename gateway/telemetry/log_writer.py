@@ -2,7 +2,8 @@
 
 The rules:
 
-* ``write`` takes a whole line, its newline at the end and none inside, and returns at once. When the queue
+* ``write`` takes a whole line, its newline at the end and none inside, and returns at once; ``write_lines`` takes
+  several as one block, which costs the thread no more than one. When the queue
   holds ``max_bytes`` (nobody reads the pipe, the disk is full or slow) the line is dropped and counted.
 * ``dropped`` is exact: every line is either written or counted. Lines that are stuck in a write when
   ``close`` runs out of time count as dropped, though a reader may still find them.
@@ -35,6 +36,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 
 STDERR = 2
 BATCH = 256 * 1024
@@ -63,7 +65,7 @@ class LogWriter:
     def _fresh(self) -> None:
         self._entry = threading.RLock()  # writers only; the thread never takes it
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._lines: deque[bytes] = deque()
+        self._blocks: deque[bytes] = deque()  # each of one line or more
         self._thread: threading.Thread | None = None
         self._asleep = False
         self._reopen_asked = False
@@ -82,12 +84,20 @@ class LogWriter:
             return
         with self._entry:
             if self._deadline < math.inf or self._accepted - self._taken + len(line) > self._max_bytes:
-                self._refused += 1
+                self._refused += line.count(b"\n")
                 return
             self._accepted += len(line)
-            self._lines.append(line)
+            self._blocks.append(line)
         if self._asleep or self._thread is None:
             self._wake()
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Several at once. Where only short writes are indivisible, each goes by itself."""
+        if self._limit == BATCH:
+            self.write(b"".join(lines))
+        else:
+            for line in lines:
+                self.write(line)
 
     def reopen(self) -> None:
         """Open the path anew, after a rotation. Should that fail, the old file is kept and tried on."""
@@ -106,7 +116,7 @@ class LogWriter:
         if self._thread is not None:
             self._thread.join(timeout + POLL)
         stuck = self._thread is not None and self._thread.is_alive()
-        self._left = len(self._lines) + self._in_flight
+        self._left = sum(block.count(b"\n") for block in self._blocks) + self._in_flight
         _writers.discard(self)
         if not stuck and self._fd != STDERR:
             os.close(self._fd)
@@ -132,17 +142,17 @@ class LogWriter:
             closing = self._deadline < math.inf  # looked at before the queue: no line comes after it
             if self._reopen_asked:
                 self._switch()
-            here = len(self._lines)  # what comes meanwhile waits for the next round
+            here = len(self._blocks)  # what comes meanwhile waits for the next round
             while here > 0 and self._time_left() > 0:
-                batch = self._take()
-                here -= self._in_flight
-                if not self._deliver(batch):
+                blocks = self._take()
+                here -= len(blocks)
+                if not self._deliver(b"".join(blocks)):
                     return
 
     def _sleep(self) -> None:
         """Until there is something to do; then a moment more, so that one write carries many lines."""
         self._asleep = True
-        if not self._lines and not self._reopen_asked and self._deadline == math.inf:
+        if not self._blocks and not self._reopen_asked and self._deadline == math.inf:
             self._bell.get()
         self._asleep = False
         self._pause(self._linger)
@@ -156,14 +166,14 @@ class LogWriter:
             except queue.Empty:
                 return
 
-    def _take(self) -> bytes:
-        lines: list[bytes] = []
+    def _take(self) -> list[bytes]:
+        blocks: list[bytes] = []
         size = 0
-        while self._lines and (not lines or size + len(self._lines[0]) <= self._limit):
-            lines.append(self._lines.popleft())
-            size += len(lines[-1])
-        self._in_flight = len(lines)
-        return b"".join(lines)
+        while self._blocks and (not blocks or size + len(self._blocks[0]) <= self._limit):
+            blocks.append(self._blocks.popleft())
+            size += len(blocks[-1])
+        self._in_flight = sum(block.count(b"\n") for block in blocks)
+        return blocks
 
     def _deliver(self, batch: bytes) -> bool:
         """Write it all, however often it takes. False: given up, because the time of close() is over."""

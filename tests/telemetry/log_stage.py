@@ -52,7 +52,7 @@ def lines(count: int, size: int = 100) -> list[bytes]:
 
 def queue_together(writer: LogWriter, made: list[bytes]) -> None:
     """One batch, however slow this machine is: the thread hears of the first line when the last is queued."""
-    writer._lines.extend(made)
+    writer._blocks.extend(made)
     writer._accepted += sum(map(len, made))
     writer._wake()
 

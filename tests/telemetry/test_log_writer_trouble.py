@@ -60,7 +60,7 @@ def test_a_slow_reader_gets_whole_lines_and_the_rest_is_counted(pipe: tuple[int,
     dropped = writer.dropped
     assert dropped > 0
     ready.set()
-    wait_for(lambda: not writer._lines)
+    wait_for(lambda: not writer._blocks)
     writer.write(b"END\n")
     reader.join(CEILING)
     writer.close()
