@@ -21,8 +21,11 @@ class RoundRobin:
 
     def choose(self, targets: Sequence[Target], exchange: Exchange) -> Target | None:
         first = self._first(targets, exchange)
-        in_turn = (*targets[first:], *targets[:first])
-        return next((target for target in in_turn if not exchange.tried(target)), None)
+        for place in range(first, first + len(targets)):
+            target = targets[place % len(targets)]
+            if not exchange.tried(target):
+                return target
+        return None
 
     def _first(self, targets: Sequence[Target], exchange: Exchange) -> int:
         """Where this attempt's search begins."""

@@ -188,9 +188,9 @@ class ProviderMeters:
         self.show()
 
     def answered(self) -> None:
-        if self.streak.value:
+        if self.streak.value:  # else nothing has changed, and the words are every worker's
             self.streak.set(0)
-        self.show()
+            self.show()
 
     def failed(self) -> None:
         self.streak.add()
@@ -247,6 +247,12 @@ class RouteMeters:
         reasoning: int | None = None,
     ) -> None:
         """As the provider reported them; what is missing or negative is not counted."""
-        for cell, count in zip(self._tokens, (input, output, cached_input, reasoning), strict=True):
-            if count and count > 0:
-                cell.add(count)
+        self._count(0, input)
+        self._count(1, output)
+        if cached_input or reasoning:
+            self._count(2, cached_input)
+            self._count(3, reasoning)
+
+    def _count(self, kind: int, tokens: int | None) -> None:
+        if tokens and tokens > 0:
+            self._tokens[kind].add(tokens)
