@@ -49,7 +49,7 @@ class StreamReply:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._silence.stop()
+        self._silence.close()
         if self._comment is not None:
             self._comment.cancel()
 

@@ -88,6 +88,11 @@ cdef class Deadline:
         self.at = INFINITY
         self._wheel.remove(self)
 
+    def close(self):
+        """Stopped for good: whoever it would have called is let go, so that the two are no cycle."""
+        self.stop()
+        self._fire = None
+
     cdef int drain(self) except -1:
         """It runs out now, if it limits a wait that a drain ends."""
         if self._guards and self.clock is not the_client_write:

@@ -81,6 +81,10 @@ class Deadline:
         self.at = math.inf
         self._wheel.remove(self)
 
+    def close(self) -> None:
+        self.stop()
+        self._fire = lambda: None
+
 
 class TimerWheel:
     """All deadlines of one event loop. `now` and `call_later` are the process's clock, or a test's."""
