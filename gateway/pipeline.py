@@ -189,7 +189,7 @@ async def head(exchange: Exchange, runtime: Runtime, this: Attempt) -> UpstreamR
 class Waiting:
     """Told by the upstream what is being waited for, it sets the clock for it.
 
-    Not a function within `head`: compiled, that would be a cycle with all of the exchange in it, and cost 18 µs a request.
+    Not a function within `head`: compiled, that would be a cycle around the whole exchange, and cost 18 µs a request.
     """
 
     def __init__(self, exchange: Exchange, attempt: Attempt, deadline: Guard) -> None:
