@@ -19,6 +19,7 @@ import pytest
 import gateway
 from gateway import catalog, contracts, endpoints, pipeline, policies, providers, routing, wiring
 from gateway.contracts import Phase
+from workshop.environment import plain_modules
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gateway"
@@ -157,10 +158,12 @@ def test_the_pipelines_picture_names_its_steps() -> None:
 
 
 def test_what_runs_compiled_is_what_stands_in_the_source() -> None:
-    for path in PACKAGE.glob("*.pxd"):
-        assert f'"{path.stem}"' in (ROOT / "setup.py").read_text()
-        for built in PACKAGE.glob(f"{path.stem}.*.so"):
-            assert built.stat().st_mtime >= path.with_suffix(".py").stat().st_mtime, f"{path.stem}: run `make build`"
+    plain = plain_modules(ROOT)
+    assert {path.with_suffix(".py") for path in PACKAGE.glob("*.pxd")} <= set(plain)
+    for path in plain:
+        assert f'"{relative(path)}"' in (ROOT / "pyproject.toml").read_text(), "its coverage is measured by make trace"
+        for built in path.parent.glob(f"{path.stem}.*.so"):
+            assert built.stat().st_mtime >= path.stat().st_mtime, f"{relative(path)}: run `make build`"
 
 
 def test_the_map_names_every_file_at_the_top_and_every_drawer() -> None:

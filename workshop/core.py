@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from workshop.environment import PYTHON, compile_core
+from workshop.environment import PYTHON, compile_core, plain_modules
 from workshop.parts import Part
 
 COPIED = ("gateway", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -64,7 +64,18 @@ def sanitize_parts() -> list[Part]:
     ]
 
 
-PLAIN = ("tests/relay", "tests/test_exchange.py", "tests/test_pipeline.py", "tests/test_settlement.py")
+PLAIN = (
+    "tests/dialects",
+    "tests/lanes",
+    "tests/policies",
+    "tests/relay",
+    "tests/routing",
+    "tests/telemetry/test_request_meters.py",
+    "tests/test_exchange.py",
+    "tests/test_pipeline.py",
+    "tests/test_settlement.py",
+    "tests/upstream/test_pool.py",
+)
 FAST = ("tests/_fast", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
 
 
@@ -80,7 +91,7 @@ def copy(tree: Path, kind: str) -> None:
         mirror(Path(name), tree / name)
     for data in tree.glob(".coverage*"):
         data.unlink()
-    plain = "\n".join(f"    {path.with_suffix('.py')}" for path in Path("gateway").glob("*.pxd"))
+    plain = "\n".join(f"    {path}" for path in plain_modules())
     (tree / "trace.ini").write_text(COVERAGE.format(plain=plain))
     (tree / "build").mkdir(exist_ok=True)
     compile_core(kind, tree)

@@ -6,6 +6,7 @@ compares digests, starts no other process and needs no network.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import fcntl
 import hashlib
@@ -101,7 +102,7 @@ def compile_core(kind: str, tree: Path = Path()) -> None:
 def core_digest(kind: str, tree: Path = Path()) -> str:
     sources = sorted(path for mask in ("*.pyx", "*.pxd", "*.h") for path in tree.glob(f"gateway/_fast/{mask}"))
     if kind == "release":
-        sources += sorted(file for types in tree.glob("gateway/*.pxd") for file in (types, types.with_suffix(".py")))
+        sources += [*plain_modules(tree), *sorted(tree.glob("gateway/*.pxd"))]
     return digest([tree / "setup.py", *sources], kind, sys.version)
 
 
@@ -109,12 +110,22 @@ def forget_compiled(tree: Path = Path()) -> None:
     """Compile always from nothing: file times lie after a checkout, digests do not."""
     for old in tree.glob("build/cython-*"):
         shutil.rmtree(old)
-    for module in (*tree.glob("gateway/_fast/*.so"), *tree.glob("gateway/*.so")):
+    for module in tree.glob("gateway/**/*.so"):
         module.unlink()
 
 
+def plain_modules(tree: Path = Path()) -> list[Path]:
+    """The Python that the release build compiles as it stands: setup.py names it."""
+    assigned = next(
+        node.value
+        for node in ast.parse((tree / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PLAIN"
+    )
+    return [tree / f"gateway/{name}.py" for name in ast.literal_eval(assigned)]
+
+
 def _modules_there(kind: str, tree: Path) -> bool:
-    sources = [*tree.glob("gateway/_fast/*.pyx"), *(tree.glob("gateway/*.pxd") if kind == "release" else ())]
+    sources = [*tree.glob("gateway/_fast/*.pyx"), *(plain_modules(tree) if kind == "release" else ())]
     return all(any(path.parent.glob(f"{path.stem}.*.so")) for path in sources)
 
 
