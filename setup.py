@@ -93,8 +93,9 @@ def compiled(sources: Iterable[Path], **more: bool) -> list[Extension]:
 
 
 modules = compiled(sorted(Path("gateway/_fast").glob("*.pyx")), **core)
-if build == "release":
-    modules += compiled([Path(f"gateway/{name}.py") for name in PLAIN])  # with Python's own rules about indices
+if build == "release":  # with Python's own rules about indices; annotations are types only where there is a .pxd
+    for source in (Path(f"gateway/{name}.py") for name in PLAIN):
+        modules += compiled([source], annotation_typing=source.with_suffix(".pxd").exists())
 setup(
     cmdclass={"build_ext": BuildExt},
     options={"build": {"build_base": f"build/objects-{build}"}},

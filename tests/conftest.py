@@ -1,4 +1,4 @@
-"""What every room's tests have: a scripted provider, and generated examples that are the same in every run.
+"""What every room's tests have: a scripted provider, the lanes, and generated examples that are the same in every run.
 
 A busy machine fails none of those examples.
 """
@@ -14,6 +14,12 @@ from tests.harness import FakeProvider
 
 settings.register_profile("seeded", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("seeded")
+
+
+@pytest.fixture(scope="module", params=["fast", "aiohttp"])
+def lane(request: pytest.FixtureRequest) -> str:
+    """Who asks for it is run over both."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workshop import checks, core, environment, machine, steps, suite
+from workshop.fuzz import fuzz as search
 from workshop.parts import Part, Trouble, run_lanes
 
 VENV = environment.VENV
@@ -64,6 +65,11 @@ def sanitize() -> int:
     return run_lanes([core.sanitize_parts(), *steps.lanes()])
 
 
+def fuzz() -> int:
+    environment.ready(tests=True)
+    return search()
+
+
 def lock() -> int:
     environment.ready(tests=True)
     environment.write_lock()
@@ -73,7 +79,7 @@ def lock() -> int:
 def clean() -> int:
     made = [Path(name) for name in BUILT]
     made += [found for mask in ("*.so", "*.c", "*.html") for found in Path("gateway/_fast").glob(mask)]
-    made += Path("gateway").glob("*.so")
+    made += Path("gateway").rglob("*.so")
     made += [*Path("benchmarks/results").glob("*.json"), *Path().glob("*.egg-info"), *Path().glob(".coverage*")]
     for path in made:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -95,5 +101,5 @@ def guarded(target: Callable[[], int]) -> Callable[[], int]:
 
 TARGETS = {
     target.__name__: guarded(target)
-    for target in (run, build, test, check, bench, soak, debug, trace, sanitize, lock, clean)
+    for target in (run, build, test, check, bench, soak, debug, trace, sanitize, fuzz, lock, clean)
 }

@@ -19,10 +19,11 @@ cdef class Request:
     cdef Outlet _outlet
     cdef object _arrival
     cdef list _parts
+    cdef bytes _whole
+    cdef Py_ssize_t _filled
     cdef bytes _held
     cdef long long _received
     cdef long long _left
-    cdef Py_ssize_t _trailers
     cdef Framing _framing
     cdef bint _each
     cdef bint _answered
@@ -33,13 +34,17 @@ cdef class Request:
     cdef readonly bint oversized
     cdef readonly bint started
     cdef readonly bint gone
+    cdef readonly str peer
     cdef readonly str broken
     cdef public bint late
+    cdef public bint begun
     cdef public long long limit
     cdef public object task
 
     cdef int part(self, bytes data) except -1
     cdef int over(self) except -1
+    cdef bint _gathers(self) except -1
+    cdef int _fill(self, bytes data) except -1
     cdef int breaks(self, str reason) except -1
     cdef bint unread(self) noexcept
     cdef Py_ssize_t size(self) noexcept

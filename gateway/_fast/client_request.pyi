@@ -16,6 +16,7 @@ class Outlet:
 @final
 class Request:
     late: bool
+    begun: bool
     limit: int
     task: Task[Any] | None
     def read(self, limit: int) -> bytes | Awaitable[bytes]: ...

@@ -1,12 +1,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import final
 
+from typing_extensions import disjoint_base
+
 class AnswerLost(Exception):
     begun: bool
     def __init__(self, begun: bool, cause: BaseException | None = None) -> None: ...
 
 class AnswerRefused(Exception): ...
 class AnswerBroken(Exception): ...
+
+@disjoint_base
 class AnswerSource: ...
 
 @final

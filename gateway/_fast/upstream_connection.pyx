@@ -18,7 +18,8 @@ llhttp reads (through httptools); response_head.pyx judges what it leaves to us;
   has come that nobody asked for; but line ends that came in one read with the end are passed over, as llhttp does.
   Whatever else happened, it is cut.
 - Whoever is cancelled waiting for the head closes the connection.
-- The owner, if there is one, is told each thing once: `give` when the connection is free, `lost` when it is no more.
+- The owner, if there is one, is told each thing once: `give` when the connection is free, `lost` when it is no more; both
+  not before its answer is closed.
 
 Not for several threads. No timers: whoever waits has a clock, and is cancelled by it. HEAD must not be asked: llhttp would
 wait for the body that its answer only speaks of.
@@ -268,7 +269,7 @@ cdef class UpstreamConnection(AnswerSource):
                 answer.lost = not answer.head_done
                 answer.fail("the connection ended within it", problem)
             answer.tell()
-        return self._leave()
+        return self._leave() if answer is None else 0
 
     cdef int _leave(self) except -1:
         if self._owned:

@@ -21,7 +21,7 @@ MOST = 64 << 10  # bytes of all headers together
 DIGITS = 18  # of a length
 TARGET = re.compile(r"/|https?://[^/?#@]+([/?#]|\Z)", re.IGNORECASE)
 PLAIN_END = b"\r\n0\r\n\r\n"
-VERSION = "version"  # the request's item with the version that its client said
+VERSION = web.RequestKey("version", HttpVersion)  # the request's item with the version that its client said
 
 
 def answerable(message: RawRequestMessage) -> RawRequestMessage:

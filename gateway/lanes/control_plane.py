@@ -50,6 +50,7 @@ class ControlPlane:
 
     async def forward(self, request: Request) -> None:
         """Let the application answer, within the client's time to take it."""
+        request.begun = True
         headers = request.headers
         record = AccessRecord(
             ts=time.time(),
@@ -79,6 +80,8 @@ class ControlPlane:
                 self._runtime.access_log.write(record.line())
 
     async def _show(self, request: Request, record: AccessRecord, deadline: Deadline) -> None:
+        if request.gone:
+            raise ConnectionResetError("the client has left")
         connection = await self._connection()
         connection.send(b"".join(_head(request, record.request_id)), b"")
         answer = await connection.head()

@@ -4,13 +4,12 @@ A request for a provider becomes an `Exchange` and one task that takes it throug
 to read and the reply to answer through. Everything else is the control plane's.
 
 A client that leaves is cancelled here; who ended it is written down before. A task that is cancelled before its first
-step never runs, so its exchange is settled for it: every exchange is settled once, whatever happens.
+step never runs, and nothing would be settled or logged: such a task is left alone, it finds out by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
 from collections.abc import Awaitable, Mapping
@@ -24,7 +23,6 @@ from gateway.lanes.control_plane import ControlPlane
 from gateway.lanes.fast_body import read_body
 from gateway.lanes.generations import Generations
 from gateway.pipeline import handle
-from gateway.settlement import settle
 from gateway.snapshot import Runtime
 from gateway.telemetry.request_id import correlation_id, request_id
 
@@ -100,7 +98,8 @@ class FastLane:
 
     def gone(self, request: Request) -> None:
         """Its client has left."""
-        self._end(request, "client")
+        if request.begun:
+            self._end(request, "client")
 
     def read(self, request: Request, limit: int) -> Awaitable[bytes]:
         """Its body, which cannot be given at once."""
@@ -125,26 +124,19 @@ class FastLane:
     # --- the exchanges ------------------------------------------------------------------------------------
 
     async def _exchange(self, exchange: Exchange, request: Request) -> None:
+        request.begun = True
         try:
             await handle(exchange, self._runtime, request, request)
         finally:
-            self._over(exchange, request)
-
-    def _over(self, exchange: Exchange, request: Request) -> None:
-        del self._running[request]
-        request.close()
-        self._generations.ended(exchange.snapshot.generation)
+            del self._running[request]
+            request.close()
+            self._generations.ended(exchange.snapshot.generation)
 
     def _end(self, request: Request, by: str) -> None:
-        task, exchange = request.task, self._running.get(request)
-        if exchange is not None:
+        if (exchange := self._running.get(request)) is not None:
             exchange.ended_by = exchange.ended_by or by
-        if task is None:
-            return
-        task.cancel()
-        if exchange is not None and inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:  # type: ignore[arg-type]
-            settle(exchange, self._runtime)
-            self._over(exchange, request)
+        if request.task is not None:
+            request.task.cancel()
 
     @property
     def active(self) -> int:
@@ -153,6 +145,7 @@ class FastLane:
 
     async def cut(self, patience: float) -> int:
         """End what still runs, as the drain's doing and not the client's; gives how many that were."""
+        await asyncio.sleep(0)  # each has begun then
         running = [request.task for request in self._running if request.task is not None]
         for request in list(self._running):
             self._end(request, "drain")

@@ -10,7 +10,7 @@ supervisor     one loop over signals, channels and the checker; who it is made o
   channel        what supervisor and worker say to each other
   signals, own_log, fleet_meters, readiness, pid_file, title, processors   one small thing each
 worker         one event loop; what it is made of:
-  doors          the sockets it accepts on
+  doors          the sockets it accepts on; handshakes: those on which TLS is spoken
   departure      how it leaves: retire, drain, stop
   worker_logs    its logs
 """

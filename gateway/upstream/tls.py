@@ -2,6 +2,9 @@
 
 One context for the process: reading the system's store takes 30 ms, and every provider is verified alike. OpenSSL's own
 variables, SSL_CERT_FILE and SSL_CERT_DIR, name another store; they are read once.
+
+Decided 2026-11: sessions are not resumed. That would save 0.25 ms of the 0.4 ms that a handshake costs us, once per
+connection, and connections are kept; and the loop has no way to hand a session to a new connection.
 """
 
 from __future__ import annotations

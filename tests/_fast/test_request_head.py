@@ -99,10 +99,8 @@ REFUSED: dict[str, tuple[Pairs, dict[str, object]]] = {
     "many headers": ([*HOST, *[(b"A", b"")] * 128], {}),
     "large headers": ([*HOST, *[(b"A", b"a" * 16000)] * 5], {}),
 }
-REFUSED |= {
-    f"Transfer-Encoding {value!r}": ([*HOST, (b"Transfer-Encoding", value)], {})
-    for value in (b"gzip, chunked", b"chunked, chunked", b"gzip", b"", b"identity", b"xchunked", b"chunked;a", b"\x0bchunked")
-}
+CODINGS = (b"gzip, chunked", b"chunked, chunked", b"gzip", b"", b"identity", b"xchunked", b"chunked;a", b"\x0bchunked")
+REFUSED |= {f"Transfer-Encoding {value!r}": ([*HOST, (b"Transfer-Encoding", value)], {}) for value in CODINGS}
 REFUSED |= {
     f"Content-Length {value!r}": ([*HOST, (b"Content-Length", value)], {})
     for value in (b"", b"+1", b"-1", b"1 1", b"1, 1", b"0x1", b"1_0", b"1.0", b"\xb9", b"9" * 19, b"a")

@@ -82,10 +82,10 @@ class Sdk:
 
 
 @pytest.fixture(scope="module")
-def gateway(provider: FakeProvider) -> Iterator[Gateway]:
+def gateway(provider: FakeProvider, lane: str) -> Iterator[Gateway]:
     echo = {"type": "echo", "models": {"echo": {}, "org/echo": {}}}
     config = config_for(provider.url, providers={"echo": echo}, server={"max_body": "64KiB"})
-    with Gateway(config) as running:
+    with Gateway(config, lane=lane) as running:
         yield running
 
 

@@ -56,13 +56,17 @@ ACTS: dict[str, Steps] = {
     "whole": whole(ANSWER),
     "embedding": whole(EMBEDDED),
     "large": whole({**ANSWER, "filler": "x" * 300_000}),
-    "chunked whole": chunked([json.dumps(ANSWER).encode()[:9], 0.01, json.dumps(ANSWER).encode()[9:]], 200, "application/json"),
+    "chunked whole": chunked(
+        [json.dumps(ANSWER).encode()[:9], 0.01, json.dumps(ANSWER).encode()[9:]], 200, "application/json"
+    ),
     "close-framed whole": [JSON_HEAD + b"\r\n" + json.dumps(ANSWER).encode(), CLOSE],
     "gzip whole": whole(PACKED, headers={"content-encoding": "gzip"}),
     "private": whole(ANSWER, headers=PRIVATE),
     "private stream": [
-        SSE_HEAD + b"".join(b"%s: %s\r\n" % (k.encode(), v.encode()) for k, v in PRIVATE.items())
-        + b"content-length: %d\r\n\r\n" % len(PARTS) + PARTS
+        SSE_HEAD
+        + b"".join(b"%s: %s\r\n" % (k.encode(), v.encode()) for k, v in PRIVATE.items())
+        + b"content-length: %d\r\n\r\n" % len(PARTS)
+        + PARTS
     ],
     "private error": error(400, **PRIVATE),
     "an interim head": [b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", *whole(ANSWER)],
@@ -73,10 +77,12 @@ ACTS: dict[str, Steps] = {
     "close-framed stream": [SSE_HEAD + b"\r\n" + PARTS, CLOSE],
     "length-framed stream": [SSE_HEAD + b"content-length: %d\r\n\r\n" % len(PARTS) + PARTS],
     "HTTP/1.0 stream": [SSE_HEAD.replace(b"1.1", b"1.0") + b"\r\n" + PARTS, CLOSE],
-    "extended chunks": [SSE_HEAD + b"transfer-encoding: chunked\r\n\r\n%x;a=b\r\n%b\r\n0\r\nx-t: 1\r\n\r\n" % (len(PARTS), PARTS)],
+    "extended chunks": [
+        SSE_HEAD + b"transfer-encoding: chunked\r\n\r\n%x;a=b\r\n%b\r\n0\r\nx-t: 1\r\n\r\n" % (len(PARTS), PARTS)
+    ],
     "no done": chunked(events("one", done=False)),
     "malformed": chunked([STREAM[0], b"data: {broken\n\n", *STREAM[1:]]),
-    "silence": chunked([STREAM[0], STREAM[1], 0.9, *STREAM[2:]]),
+    "silence": chunked([STREAM[0], STREAM[1], 0.5, *STREAM[2:]]),
     "cut before content": [*chunked([STREAM[0]], end=False), CLOSE],
     "cut": [*chunked(STREAM[:2], end=False), CLOSE],
     "reset": [*chunked(STREAM[:2], end=False), 0.05, RESET],
@@ -90,17 +96,22 @@ ACTS: dict[str, Steps] = {
     "nonsense": [b"hello world\r\n\r\n", CLOSE],
     "half a head": [b"HTTP/1.1 200 OK\r\ncontent-t", CLOSE],
     "two lengths": [JSON_HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{} ", CLOSE],
-    "both framings": [JSON_HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", CLOSE],
+    "both framings": [
+        JSON_HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        CLOSE,
+    ],
     "html": [*whole(b"<html>", headers={"content-type": "text/html"})],
     "no json": [*whole(b"{broken")],
     "a short whole": [JSON_HEAD + b"content-length: 999\r\n\r\n{", CLOSE],
     "redirect": [b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"],
     "no content": [b"HTTP/1.1 204 No Content\r\n\r\n"],
     "switching": [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", CLOSE],
-    **{f"error {status}": error(status) for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 500, 502, 503, 529)},
+    **{
+        f"error {status}": error(status) for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 500, 502, 503, 529)
+    },
     "error 429": error(429, retry_after="7"),
     "error 500 html": whole(b"<h1>Oops</h1>", 500, {"content-type": "text/html"}),
-}  # fmt: skip
+}
 
 
 def play(seen: Seen) -> Steps:

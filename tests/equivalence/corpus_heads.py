@@ -6,7 +6,7 @@ must be served.
 
 from __future__ import annotations
 
-from tests.equivalence.corpus import CORPUS, HONEST, HOST, LENGTH, LINE, SMUGGLED, TE, WHOLE, Case, chunks, get, head
+from tests.equivalence.corpus import CORPUS, HONEST, HOST, LENGTH, LINE, SMUGGLED, TE, WHOLE, Case, get, head
 
 BIG = b"n" * (17 << 10)
 ONE = b" HTTP/1.1\r\n"
@@ -60,8 +60,6 @@ HEADS = {
     "words behind the version": Case(get(b"GET /live HTTP/1.1 x\r\n")),
     "a header behind the version": Case(get(b"GET /live HTTP/1.1 X-A: 1\r\n")),
     "no version's number": Case(get(b"GET /live HTTP/\r\n")),
-    "two spaces before the target": Case(get(b"GET  /live HTTP/1.1\r\n")),
-    "two spaces behind the target": Case(get(b"GET /live  HTTP/1.1\r\n")),
     "a tab before the target": Case(get(b"GET\t/live HTTP/1.1\r\n")),
     "a tab behind the target": Case(get(b"GET /live\tHTTP/1.1\r\n")),
     "a space before the method": Case(get(b" GET /live HTTP/1.1\r\n")),
@@ -83,42 +81,41 @@ HEADS = {
     "an empty target": Case(get(b"GET  HTTP/1.1\r\n")),
     "a scheme alone": Case(get(b"GET http:// HTTP/1.1\r\n")),
     "a scheme and a path": Case(get(b"GET http:/live HTTP/1.1\r\n")),
-    "an authority of a wrong port": Case(get(b"GET http://a:b/live HTTP/1.1\r\n")),
     "NUL in the target": Case(get(b"GET /li\x00ve HTTP/1.1\r\n")),
-    "DEL in the target": Case(get(b"GET /li\x7fve HTTP/1.1\r\n"), (400, 404)),
+    "DEL in the target": Case(get(b"GET /li\x7fve HTTP/1.1\r\n")),
     "a space in the target": Case(get(b"GET /li ve HTTP/1.1\r\n")),
-    "a split request in the target": Case(get(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /live HTTP/1.1\r\n"), (404,)),
     "a split by CR in the target": Case(get(b"GET /x\rHost: a HTTP/1.1\r\n")),
     "a split by LF in the target": Case(get(b"GET /x\nHost: a HTTP/1.1\r\n")),
     # Too much.
-    "a target of 17 KiB": Case(get(b"GET /" + BIG + ONE), (400, 414)),
+    "a target of 17 KiB": Case(get(b"GET /" + BIG + ONE)),
     "a method without end": Case(BIG + SMUGGLED),
-    "a name of 17 KiB": Case(get(b"GET /live HTTP/1.1\r\n", BIG + b": 1"), (400, 431)),
-    "a value of 17 KiB": Case(get(b"GET /live HTTP/1.1\r\n", b"X-A: " + BIG), (400, 431)),
-    "80 KiB of headers": Case(get(b"GET /live HTTP/1.1\r\n", *(b"X-%d: " % n + BIG[:8192] for n in range(10))), (400, 431)),
-    "200 headers": Case(get(b"GET /live HTTP/1.1\r\n", *(b"X-%d: 1" % n for n in range(200))), (400, 431)),
-    "200 trailers": Case(chunks(b"%x\r\n%b\r\n0\r\n" % (len(HONEST), HONEST) + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n"), (400, 431)),
-    "a trailer of 17 KiB": Case(chunks(b"%x\r\n%b\r\n0\r\nX-A: %b\r\n\r\n" % (len(HONEST), HONEST, BIG)), (400, 431)),
-}  # fmt: skip
+    "a name of 17 KiB": Case(get(b"GET /live HTTP/1.1\r\n", BIG + b": 1")),
+    "a value of 17 KiB": Case(get(b"GET /live HTTP/1.1\r\n", b"X-A: " + BIG)),
+    "80 KiB of headers": Case(get(b"GET /live HTTP/1.1\r\n", *(b"X-%d: " % n + BIG[:8192] for n in range(10)))),
+    "200 headers": Case(get(b"GET /live HTTP/1.1\r\n", *(b"X-%d: 1" % n for n in range(200)))),
+}
 
 SOUND = {
-    "a length": Case(head(LENGTH, body=HONEST), served=True),
-    "chunks": Case(head(TE, body=WHOLE), served=True),
-    "Chunked": Case(head(b"transfer-encoding: Chunked", body=WHOLE), served=True),
-    "a coding with a tab before it": Case(head(b"Transfer-Encoding:\tchunked", body=WHOLE), served=True),
-    "a coding with a space behind it": Case(head(b"Transfer-Encoding: chunked ", body=WHOLE), served=True),
-    "a chunk extension": Case(head(TE, body=b"%x;a=b\r\n%b\r\n0;c\r\n\r\n" % (len(HONEST), HONEST)), served=True),
-    "a quoted chunk extension": Case(head(TE, body=b'%x;a="0"\r\n%b\r\n0\r\n\r\n' % (len(HONEST), HONEST)), served=True),
-    "leading zeros": Case(head(TE, body=b"000%x\r\n%b\r\n000\r\n\r\n" % (len(HONEST), HONEST)), served=True),
-    "upper-case sizes": Case(head(TE, body=b"%X\r\n%b\r\n0\r\n\r\n" % (len(HONEST), HONEST)), served=True),
-    "a harmless trailer": Case(head(TE, body=b"%x\r\n%b\r\n0\r\nX-T: 1\r\n\r\n" % (len(HONEST), HONEST)), served=True),
-    "a trailer that would be a Host": Case(head(TE, body=b"%x\r\n%b\r\n0\r\nHost: b\r\n\r\n" % (len(HONEST), HONEST)), served=True),
-    "leading zeros in a length": Case(head(b"Content-Length: 00%d" % len(HONEST), body=HONEST), served=True),
-    "spaces around a length": Case(head(b"Content-Length:  %d " % len(HONEST), body=HONEST), served=True),
-    "absolute-form": Case(head(LENGTH, line=LINE.replace(b"POST ", b"POST http://other.test"), body=HONEST), served=True),
-    "an empty line before": Case(b"\r\n" + head(LENGTH, body=HONEST), served=True),
-    "h2c offered": Case(head(LENGTH, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", body=HONEST), served=True),
-}  # fmt: skip
+    "a length": head(LENGTH, body=HONEST),
+    "chunks": head(TE, body=WHOLE),
+    "Chunked": head(b"transfer-encoding: Chunked", body=WHOLE),
+    "a coding with a tab before it": head(b"Transfer-Encoding:\tchunked", body=WHOLE),
+    "a coding with a space behind it": head(b"Transfer-Encoding: chunked ", body=WHOLE),
+    "a chunk extension": head(TE, body=b"%x;a=b\r\n%b\r\n0;c\r\n\r\n" % (len(HONEST), HONEST)),
+    "a quoted chunk extension": head(TE, body=b'%x;a="0"\r\n%b\r\n0\r\n\r\n' % (len(HONEST), HONEST)),
+    "leading zeros": head(TE, body=b"000%x\r\n%b\r\n000\r\n\r\n" % (len(HONEST), HONEST)),
+    "upper-case sizes": head(TE, body=b"%X\r\n%b\r\n0\r\n\r\n" % (len(HONEST), HONEST)),
+    "a harmless trailer": head(TE, body=WHOLE[:-2] + b"X-T: 1\r\n\r\n"),
+    "leading zeros in a length": head(b"Content-Length: 00%d" % len(HONEST), body=HONEST),
+    "spaces around a length": head(b"Content-Length:  %d " % len(HONEST), body=HONEST),
+    "absolute-form": head(LENGTH, line=LINE.replace(b"POST ", b"POST http://other.test"), body=HONEST),
+    "an empty line before": b"\r\n" + head(LENGTH, body=HONEST),
+    "two spaces before the target": head(LENGTH, line=LINE.replace(b"POST ", b"POST  "), body=HONEST),
+    "two spaces behind the target": head(LENGTH, line=LINE.replace(b" HTTP", b"  HTTP"), body=HONEST),
+    "h2c offered": head(
+        LENGTH, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AA", body=HONEST
+    ),
+}
 
 EVERY = CORPUS | HEADS
 assert len(EVERY) == len(CORPUS) + len(HEADS)

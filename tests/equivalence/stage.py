@@ -18,7 +18,7 @@ from tests.harness import FakeProvider, Gateway, config_for
 
 LANES = ("fast", "aiohttp")
 MAX_BODY = 64 << 10
-PATIENCE = 2.0  # seconds: for a head, for a body
+PATIENCE = 1.0  # seconds: for a head, for a body
 CHAT = "/v1/chat/completions"
 
 
@@ -37,10 +37,10 @@ def configuration(url: str, **server: Any) -> dict[str, Any]:
         "max_body": f"{MAX_BODY}B",
         "body_timeout": f"{PATIENCE}s",
         "header_timeout": f"{PATIENCE}s",
-        "keepalive_timeout": "5s",
+        "keepalive_timeout": "2s",
         "drain_timeout": "5s",
     }
-    quick = {"connect": "1s", "first_content": "1s", "idle": "1s", "total": "4s"}
+    quick = {"connect": "1s", "first_content": "500ms", "idle": "500ms", "total": "4s"}
     return config_for(
         url,
         "http://127.0.0.1:9/v1",

@@ -1,8 +1,9 @@
-"""``python -m tests.fuzz client|upstream|planted``: one search, for so many seconds. `make fuzz` starts it and watches over it.
+"""``python -m tests.fuzz client|upstream|planted``: one search, for so many seconds. `make fuzz` starts it and
+watches over it.
 
-It begins with the scenarios that are in tests/fuzz/corpus and those that earlier searches left in --folder, leaves there
-what it has learned, and ends with 1 if a rule was broken; found/ has the shortest way to each. What is played at any moment
-stands in the file `<name>.now`, for whoever finds this process dead or standing still.
+It begins with the scenarios that are in tests/fuzz/corpus and those that earlier searches left in --folder, leaves
+there what it has learned, and ends with 1 if a rule was broken; found/ has the shortest way to each. What is played at
+any moment stands in the file `<name>.now`, for whoever finds this process dead or standing still.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ NOW = 1 << 16  # bytes of a scenario that are written down
 def main() -> int:
     faulthandler.enable()
     asked = arguments()
-    edges = Edges(asked.edges) if asked.edges else None
+    edges = Edges(asked.edges)
     if asked.name == "planted":
         return guided(asked, edges)
     from tests.fuzz.stages import STAGES  # only now: they load what calls the collector
 
     stage = STAGES[asked.name]
     asked.folder.mkdir(parents=True, exist_ok=True)
-    search = Search(stage, stage.vocabulary, random.Random(asked.seed), edges, noting(asked.folder / f"{asked.name}.now"))
+    search = Search(
+        stage, stage.vocabulary, random.Random(asked.seed), edges, noting(asked.folder / f"{asked.name}.now")
+    )
     learned = asked.folder / f"{asked.name}.txt"
     seeds = [each for file in (*CORPUS.glob(f"{asked.name}*.txt"), learned) if file.exists() for each in _of(file)]
     search.run(seeds, asked.seconds)
@@ -54,13 +57,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("name", choices=("client", "upstream", "planted"))
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=time.time_ns())
-    parser.add_argument("--edges", type=Path, help="the compiled edges.c; without it the search is blind")
+    parser.add_argument("--edges", type=Path, required=True, help="the compiled edges.c")
     parser.add_argument("--folder", type=Path, default=Path("build/fuzz/learned"))
     parser.add_argument("--into", type=Path, help="write the smallest corpus that shows as much into this folder")
     return parser.parse_args()
 
 
-def guided(asked: argparse.Namespace, edges: Edges | None) -> int:
+def guided(asked: argparse.Namespace, edges: Edges) -> int:
     """The proof that this search is guided: it finds what a blind one does not, in as many plays."""
     from tests.fuzz.planted import plays_until_found
 

@@ -1,13 +1,15 @@
-"""The stage of `ClientConnection`: a client's bytes in any pieces, and a lane that answers as it is told (`stub_lane.py`).
+"""The stage of `ClientConnection`: a client's bytes in any pieces, and a lane that answers as it is told
+(`stub_lane.py`).
 
     lane MANNER N   how the next request is answered that nobody has said anything of
     cancel          the one that runs is cancelled, as a deadline or a drain does it
     sweep N         the sweep comes as if N seconds had passed since now
     cut             the connection is cut from within
 
-What must hold: requests begin one after the other and end once; whoever runs when the client leaves is told, once; what was
-written is HTTP as h11 reads it, with the answers that were given, in their order, whole unless the connection was cut, and
-nothing behind one that says it is the last. What h11 reads as requests from the same bytes are the same requests.
+What must hold: requests begin one after the other and end once; whoever runs when the client leaves is told, once;
+what was written is HTTP as h11 reads it, with the answers that were given, in their order, whole unless the connection
+was cut, and nothing behind one that says it is the last. What h11 reads as requests from the same bytes are the same
+requests.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from tests.fuzz.scenario import Event, number_of
 from tests.fuzz.stage import Breach, Outcome, Stage
 from tests.fuzz.stub_lane import MANNERS, READS, StubLane
 
+HEAD_MOST = 160 << 10
 CLOCKS = {"served": 60.0, "fresh": 80.0, "head": 30.0, "stalled": 50.0}
 
 
@@ -34,7 +37,7 @@ class ClientStage(Stage):
     connection: ClientConnection
 
     def make(self) -> asyncio.Protocol:
-        self.lane = StubLane(self.loop, self.wait)
+        self.lane = StubLane(self.loop.as_asked(), self.wait)
         self.lane.read_so_far = lambda: len(self.transport.inward)
         self.lane.escaped = self.escaped
         self._exact = True
@@ -59,6 +62,9 @@ class ClientStage(Stage):
             raise Breach(self.lane.trouble)
         if self.connection.busy and not self.lane.served:
             raise Breach("busy with nothing")
+        if not self.lane.served and not self.lane.refusals and not self.transport.is_closing():
+            if len(self.transport.inward.lstrip(b"\r\n")) > HEAD_MOST:
+                raise Breach("a head without end is kept")
 
     def over(self) -> Outcome:
         lane = self.lane
@@ -78,6 +84,8 @@ class ClientStage(Stage):
         answers = client_opinion.of_output(out, cut, lane)
         client_opinion.of_requests(bytes(self.transport.inward), lane.served)
         words = {f"{each.manner} {each.ending} {each.gone} {each.status} {each.minor}" for each in lane.served}
-        words |= {f"served {min(3, len(lane.served))} refused {lane.refusals and lane.reason} shut {self.transport.shut}"}
+        words |= {
+            f"served {min(3, len(lane.served))} refused {lane.refusals and lane.reason} shut {self.transport.shut}"
+        }
         seen = (*((each.method, each.target, each.body, each.status) for each in lane.served), tuple(answers))
         return Outcome(seen, frozenset(words), self._exact)

@@ -1,10 +1,11 @@
 """The collector of edges (edges.c), loaded before any module that was compiled to call it.
 
 Why our own: atheris wants modules compiled by clang for libFuzzer, which gives up the edges of gcc's trace-pc; the
-package is built with gcc everywhere else, and what has to be mutated here are events, not bytes. The collector is sixty lines.
+package is built with gcc everywhere else, and what has to be mutated here are events, not bytes. The collector is
+sixty lines.
 
-What it cannot see: llhttp itself comes in httptools' wheel and is not instrumented. What llhttp decides is seen only by what
-our callbacks do next; that is why words of an outcome count as something new, too (`search.py`).
+What it cannot see: llhttp itself comes in httptools' wheel and is not instrumented. What llhttp decides is seen only
+by what our callbacks do next; that is why words of an outcome count as something new, too (`search.py`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from tests.fuzz.scenario import Scenario, render, size
 from tests.fuzz.search import Kept, Search, attempt, smallest
 
-PLAYS_EACH = 400
+PLAYS_EACH = 1500
 
 
 def minimal(search: Search) -> list[Scenario]:

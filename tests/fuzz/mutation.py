@@ -1,4 +1,5 @@
-"""How one scenario becomes another: its bytes are changed with the pieces of HTTP, its events moved, two of them joined."""
+"""How one scenario becomes another: its bytes are changed with the pieces of HTTP, its events moved, two of them
+joined."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class Mutator:
 
     # bytes
 
-    def bytes(self, events: list[Event], other: Scenario) -> None:
+    def change(self, events: list[Event], other: Scenario) -> None:
         """Change what comes in one of its events."""
         places = [place for place, event in enumerate(events) if event[0] == "data"]
         if not places:
@@ -61,7 +62,9 @@ class Mutator:
                 theirs = [bytes_of(event) for event in other if event[0] == "data"]
                 return data[:at] + (dice.choice(theirs) if theirs else b"")
             case 7:
-                return data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :] if at < len(data) else data
+                return (
+                    data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :] if at < len(data) else data
+                )
             case _:
                 return data[:at] + data[at : at + 1].swapcase() + data[at + 1 :]
 
@@ -143,6 +146,7 @@ class Mutator:
 
 Step = Callable[[Mutator, list[Event], Scenario], None]
 STEPS: Sequence[Step] = (
-    Mutator.bytes, Mutator.insert, Mutator.remove, Mutator.repeat, Mutator.swap, Mutator.number, Mutator.cut, Mutator.join,
+    Mutator.change, Mutator.insert, Mutator.remove, Mutator.repeat, Mutator.swap, Mutator.number, Mutator.cut,
+    Mutator.join,
 )  # fmt: skip
 WEIGHTS = (10, 4, 3, 2, 2, 2, 3, 3)

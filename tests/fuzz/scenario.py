@@ -1,11 +1,12 @@
-"""A scenario: what happens to one connection, event by event. As text a line each, so that a finding can be read and edited.
+"""A scenario: what happens to one connection, event by event. As text a line each, so that a finding can be read and
+edited.
 
     data b'GET / HTTP/1.1\\r\\n'    bytes come
     turn                            everybody does what there is to do
     take 100
 
-An event is its name and its values: bytes, whole numbers, words. Scenarios in one file are parted by empty lines; a line that
-begins with # says what the next one is about.
+An event is its name and its values: bytes, whole numbers, words. Scenarios in one file are parted by empty lines; a
+line that begins with # says what the next one is about.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 Value = bytes | int | str
-Event = tuple[str, *tuple[Value, ...]]
+Event = tuple[Value, ...]  # the first is its name
 Scenario = tuple[Event, ...]
 
 
 def render(scenario: Scenario) -> str:
-    return "".join(" ".join([name, *map(_shown, values)]) + "\n" for name, *values in scenario)
+    return "".join(" ".join(map(_shown, event)) + "\n" for event in scenario)
 
 
 def parse(text: str) -> Scenario:

@@ -1,8 +1,8 @@
 """The search: play a changed scenario; what shows something new is kept and changed further.
 
-New is an edge of the compiled code, a step in how often it was taken, or a word of the outcome (how each request ended, with
-llhttp's own reason: llhttp is not instrumented). What breaks a rule is made as small as it can be with the same complaint.
-Without `Edges` it is blind, and keeps nothing but words.
+New is an edge of the compiled code, a step in how often it was taken, or a word of the outcome (how each request
+ended, with llhttp's own reason: llhttp is not instrumented). What breaks a rule is made as small as it can be with the
+same complaint. Without `Edges` it is blind, and keeps nothing but words.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Search:
         chance = self.dice.random()
 
         def again(smaller: Scenario) -> Exception | None:
+            self.before(smaller)
             return attempt(lambda: same_however_read(self.stage, smaller, chance))[1]
 
         problem = again(scenario)
@@ -114,6 +115,7 @@ class Search:
     # what breaks a rule
 
     def _complaint(self, scenario: Scenario) -> Exception | None:
+        self.before(scenario)
         return attempt(lambda: self.stage().play(scenario))[1]
 
     def _complain(self, scenario: Scenario, problem: Exception, again: Callable[[Scenario], Exception | None]) -> None:
@@ -154,7 +156,9 @@ def same_however_read(stage: StageMaker, scenario: Scenario, chance: float) -> N
         other = stage().play(cut)
         for number, (one, another) in enumerate(zip(outcome.seen, other.seen)):
             if one != another:
-                raise Breach(f"other reads, another outcome: {one!r} and {another!r} of request {number}\n{render(cut)}")
+                raise Breach(
+                    f"other reads, another outcome: {one!r} and {another!r} of request {number}\n{render(cut)}"
+                )
 
 
 def one_by_one(scenario: Scenario) -> Scenario:

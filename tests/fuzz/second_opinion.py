@@ -1,7 +1,9 @@
-"""What h11, a parser written by others, makes of the same bytes. Not its verdict counts, but that nobody reads another answer.
+"""What h11, a parser written by others, makes of the same bytes. Not its verdict counts, but that nobody reads
+another answer.
 
-Where h11 refuses what we take (or the other way round) nothing is said: two strict parsers may differ in that. What must
-never happen is that both take it and read different bytes, or that we use a connection again that h11 holds to be spent.
+Where h11 refuses what we take (or the other way round) nothing is said: two strict parsers may differ in that. What
+must never happen is that both take it and read different bytes, or that we use a connection again that h11 holds to be
+spent.
 """
 
 from __future__ import annotations

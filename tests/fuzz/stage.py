@@ -1,8 +1,8 @@
 """What both stages share: one play from the first event to the last trace of the connection, and its outcome.
 
-Whatever escapes, is told to the loop or is printed as "ignored" is a `Breach`: in these classes an exception that nobody
-catches is a connection that nobody serves. When all is over nothing may hold the connection any more but the stage, with no
-help of the garbage collector: a cycle per connection is memory that waits.
+Whatever escapes, is told to the loop or is printed as "ignored" is a `Breach`: in these classes an exception that
+nobody catches is a connection that nobody serves. When all is over nothing may hold the connection any more but the
+stage, with no help of the garbage collector: a cycle per connection is memory that waits.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Stage(ABC):
     def _one(self, event: Event) -> None:
         match event[0]:
             case "data":
-                if event[1]:
-                    self.transport.receive(bytes_of(event))
+                if data := bytes_of(event):
+                    self.transport.receive(data)
             case "fill":
                 self.transport.receive(b"x" * max(1, min(number_of(event), FILL_MOST)))
             case "eof":

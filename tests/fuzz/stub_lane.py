@@ -1,13 +1,13 @@
 """A lane that answers as the scenario says: each request that begins takes the next of its manners.
 
-    whole N     N bytes at once, whatever the request's body does     stream N   N chunks, after the body was read
-    echo N      the body, read with N bytes as its limit              paced N    N chunks, each after a `go`
-    pieces N    the same, taken piece by piece                        length N   N bytes behind a head that says so
-    late N      N bytes, after a `go`                                 short N    one byte less than the head says
-    hasty       the body's clock runs out at a `go`: 408              over_long N  one more: refused
-    bare N      status 204 or 304, with bytes that must not go out    leaving    like `whole`, of a process that goes
-    unsafe      a header that would be two lines: refused, then 500   abort N    cut after N bytes of a stream
-    nothing     whoever should answer gives up
+whole N     N bytes at once, whatever the request's body does     stream N   N chunks, after the body was read
+echo N      the body, read with N bytes as its limit              paced N    N chunks, each after a `go`
+pieces N    the same, taken piece by piece                        length N   N bytes behind a head that says so
+late N      N bytes, after a `go`                                 short N    one byte less than the head says
+hasty       the body's clock runs out at a `go`: 408              over_long N  one more: refused
+bare N      status 204 or 304, with bytes that must not go out    leaving    like `whole`, of a process that goes
+unsafe      a header that would be two lines: refused, then 500   abort N    cut after N bytes of a stream
+nothing     whoever should answer gives up
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class StubLane:
         await self._chunks(served, request, min(number, 10), paced=True)
 
     async def _chunks(self, served: Served, request: Request, count: int, *, paced: bool = False) -> None:
-        await done(request.begin(self._says(served, 200, b"".join(map(chunk, range(count)))), HEADERS))
+        request.begin(self._says(served, 200, b"".join(map(chunk, range(count)))), HEADERS)
         for number in range(count):
             if paced:
                 await self._wait()
@@ -230,7 +230,7 @@ class StubLane:
     async def _length(self, served: Served, request: Request, number: int, less: int = 0) -> None:
         body = b"l" * max(1, min(number, LIMIT))
         said = {**HEADERS, "content-length": str(len(body))}
-        await done(request.begin(self._says(served, 200, body), said))
+        request.begin(self._says(served, 200, body), said)
         await done(request.write(body[: len(body) // 2]))
         await done(request.write(body[len(body) // 2 : len(body) - less] + b"l" * -less))
         await self._end(served, request)

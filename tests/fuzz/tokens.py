@@ -89,6 +89,21 @@ CHUNKS = [
     b"5\nhello\n",
     b"00000000000000000000000005\r\nhello\r\n",
 ]
-MARKS = [b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b":", b"\x00", b"\xff", b"\x7f", b"hello", b"0", b"x" * 70]
+MARKS = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"\n\n",
+    b" ",
+    b"\t",
+    b":",
+    b"\x00",
+    b"\xff",
+    b"\x7f",
+    b"hello",
+    b"0",
+    b"x" * 70,
+]
 TOKENS = [*FRAMING, *HEADERS, *LINES, *CHUNKS, *MARKS]
 NUMBERS = [b"0", b"1", b"4", b"6", b"65535", b"65536", b"65537", b"2147483648", b"18446744073709551615", b"007"]

@@ -1,9 +1,9 @@
 """A transport whose other side is the stage: it behaves as uvloop's do.
 
-What is written leaves at once, unless the other side takes nothing (`stall`): then it waits, and the protocol is paused
-at the high mark and resumed at the low one, within the call that passes it. What comes while nobody reads waits, too, and an
-end is not seen before all that came before it. `close` lets go what waits, `abort` does not; both end in
-`connection_lost`, once, in a later turn. After either nothing is received any more.
+What is written leaves at once, unless the other side takes nothing (`stall`): then it waits, and the protocol is
+paused at the high mark and resumed at the low one, within the call that passes it. What comes while nobody reads
+waits, too, and an end is not seen before all that came before it. `close` lets go what waits, `abort` does not; both
+end in `connection_lost`, once, in a later turn. After either nothing is received any more.
 """
 
 from __future__ import annotations

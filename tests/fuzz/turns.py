@@ -1,7 +1,7 @@
 """An event loop without I/O: its turns are taken when it is told to, and its clock goes when it is moved on.
 
-It has what futures, tasks and protocols ask of a loop, and nothing else: whoever asks for more fails. What is told to the
-exception handler is kept in `problems`; for a stage each of them is a failure.
+It has what futures, tasks and protocols ask of a loop, and nothing else: whoever asks for more fails. What is told to
+the exception handler is kept in `problems`; for a stage each of them is a failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import contextmanager
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ class NeverRests(Exception):
     """Callbacks go on and on without anything having come from outside."""
 
 
-class TurnLoop(asyncio.AbstractEventLoop):
+class TurnLoop:
     def __init__(self) -> None:
         self.problems: list[dict[str, Any]] = []
         self._ready: deque[asyncio.Handle] = deque()
@@ -37,7 +37,7 @@ class TurnLoop(asyncio.AbstractEventLoop):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        asyncio._set_running_loop(self)
+        asyncio._set_running_loop(self.as_asked())
         try:
             yield
         finally:
@@ -69,6 +69,10 @@ class TurnLoop(asyncio.AbstractEventLoop):
         """Those that still wait."""
         return sum(not handle.cancelled() for _, _, handle in self._later)
 
+    def as_asked(self) -> asyncio.AbstractEventLoop:
+        """For those who name the type."""
+        return cast(asyncio.AbstractEventLoop, self)
+
     # what asyncio asks
 
     def time(self) -> float:
@@ -84,14 +88,14 @@ class TurnLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self.as_asked(), context)
         self._ready.append(handle)
         return handle
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = asyncio.TimerHandle(when, callback, args, self.as_asked(), context)
         self._number += 1
         heapq.heappush(self._later, (when, self._number, handle))
         return handle
@@ -105,12 +109,12 @@ class TurnLoop(asyncio.AbstractEventLoop):
         """It is passed over when its moment comes."""
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self.as_asked())
 
-    def create_task(  # type: ignore[override]
+    def create_task(
         self, coro: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Result]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        return asyncio.Task(coro, loop=self.as_asked(), name=name, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.problems.append(context)

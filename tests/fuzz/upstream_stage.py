@@ -8,10 +8,10 @@
     cancel          whoever asks is cancelled
     close           the connection is closed by its pool
 
-What must hold: every request ends once, in one way, and not by itself while nothing came; the pool is given the connection
-only after a whole answer that allows it, and is told of its end once; no part comes while the part before is waited for, or
-after the end; what is not taken is bounded. What h11 reads from the same bytes is the same answer, and where we keep the
-connection h11 would keep it, too.
+What must hold: every request ends once, in one way, and not by itself while nothing came; the pool is given the
+connection only after a whole answer that allows it, and is told of its end once; no part comes while the part before
+is waited for, or after the end; what is not taken is bounded. What h11 reads from the same bytes is the same answer,
+and where we keep the connection h11 would keep it, too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class UpstreamStage(Stage):
         super().__init__()
 
     def make(self) -> asyncio.Protocol:
-        return UpstreamConnection(self.loop, owner=self)
+        return UpstreamConnection(self.loop.as_asked(), owner=self)
 
     # the pool
 

@@ -33,6 +33,7 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     connection: int
+    head: bytes = b""
     left: threading.Event = field(default_factory=threading.Event)
     answered: threading.Event = field(default_factory=threading.Event)
 
@@ -142,7 +143,7 @@ class FakeProvider:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         method, path, _ = first.split(" ")
-        seen = Seen(method, path, headers, body, number)
+        seen = Seen(method, path, headers, body, number, head)
         self.seen.append(seen)
         script = self._answers[0] if len(self._answers) == 1 else self._answers.popleft()
         steps = script(seen) if callable(script) else script

@@ -199,7 +199,7 @@ class Gateway:
         file = self.folder / name
         if not file.exists():
             return []
-        return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        return [json.loads(line) for line in file.read_text().split("\n") if line.endswith("}")]
 
 
 def _title(pid: int) -> str:

@@ -44,6 +44,7 @@ http {{
 class Nginx:
     """Passes everything to `upstream` until the ``with`` block ends."""
 
+    configuration = CONFIGURATION
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 
     def __init__(self, upstream: str, *, scheme: str = "http", options: str = "") -> None:
@@ -55,7 +56,7 @@ class Nginx:
         assert self.program is not None
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
-        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(port=self.port, **self._filled))
+        (self.folder / "nginx.conf").write_text(self.configuration.format(port=self.port, **self._filled))
         command = [self.program, "-p", str(self.folder), "-c", "nginx.conf", "-e", "error.log"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:

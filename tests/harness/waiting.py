@@ -9,7 +9,9 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def eventually(condition: Callable[[], Value], *, ceiling: float = 20.0, what: str = "") -> Value:
+def eventually(
+    condition: Callable[[], Value], *, ceiling: float = 20.0, what: str = "", pause: float = 0.01
+) -> Value:
     """The condition's first true value. Fails loudly after `ceiling` seconds: ten times what is promised."""
     end = time.monotonic() + ceiling
     while True:
@@ -18,4 +20,4 @@ def eventually(condition: Callable[[], Value], *, ceiling: float = 20.0, what: s
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {ceiling} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(pause)

@@ -55,7 +55,7 @@ async def _crowd(port: int, random_: random.Random, count: int) -> None:
     await asyncio.gather(*(one(request(stream=random_.random() < 0.7), random_.random() * 0.4) for _ in range(count)))
 
 
-def test_a_bad_day() -> None:
+def test_a_bad_day(lane: str) -> None:
     random_ = random.Random(14)
 
     def say(_: Seen) -> Steps:
@@ -66,7 +66,7 @@ def test_a_bad_day() -> None:
         second.answer(say)
         settings = {"providers": {"p0": CLOCKS, "p1": CLOCKS}, "streaming": {"keepalive_after": "10ms"}}
         environ = {"PYTHONWARNINGS": "always", "PYTHONASYNCIODEBUG": "1"}
-        with Gateway(config_for(first.url, second.url, **settings), environ=environ) as gateway:
+        with Gateway(config_for(first.url, second.url, **settings), lane=lane, environ=environ) as gateway:
             asyncio.run(_crowd(gateway.port, random_, 500))
             eventually(lambda: gateway.metrics()["llm_gateway_active_requests"] == 0)
             counted = [name for name in gateway.metrics() if name.startswith("llm_gateway_upstream_attempts_total")]

@@ -28,10 +28,9 @@ PHASES: dict[str, tuple[Steps, bool, bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def gateway(provider: FakeProvider) -> Iterator[Gateway]:
-    with Gateway(
-        config_for(provider.url, providers={"p0": {"connection_pool": {"max_connections_per_host": 0}}})
-    ) as running:
+def gateway(provider: FakeProvider, lane: str) -> Iterator[Gateway]:
+    limitless = {"connection_pool": {"max_connections_per_host": 0}}
+    with Gateway(config_for(provider.url, providers={"p0": limitless}), lane=lane) as running:
         yield running
 
 

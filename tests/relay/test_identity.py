@@ -113,10 +113,10 @@ def test_the_table_holds_what_its_halves_say() -> None:
     assert all(row.client != b"".join(part for part in row.upstream if isinstance(part, bytes)) for row in EXCEPTIONS)
 
 
-def test_through_a_real_process() -> None:
+def test_through_a_real_process(lane: str) -> None:
     large = event(chunk("x" * (8 << 20)))
     lengths = random.Random(3)
-    with FakeProvider() as provider, Gateway(config_for(provider.url)) as gateway:
+    with FakeProvider() as provider, Gateway(config_for(provider.url), lane=lane) as gateway:
         for body in (
             ROLE + HELLO + large + STOP + DONE,
             *(lively(end, 300) + event(b"[DONE]", end) for end in LINE_ENDS.values()),

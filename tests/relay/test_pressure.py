@@ -24,8 +24,8 @@ PER_STREAM = 1 * MiB  # of the gateway's own memory
 
 
 @pytest.fixture(scope="module")
-def gateway(provider: FakeProvider) -> Iterator[Gateway]:
-    with Gateway(config_for(provider.url, server={"max_answer": "64MiB"})) as running:
+def gateway(provider: FakeProvider, lane: str) -> Iterator[Gateway]:
+    with Gateway(config_for(provider.url, server={"max_answer": "64MiB"}), lane=lane) as running:
         yield running
 
 

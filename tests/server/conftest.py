@@ -1,4 +1,4 @@
-"""One gateway per test file, with limits small enough to reach."""
+"""One gateway per test file and lane, with limits small enough to reach."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BODY_TIMEOUT = 2.0
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
+def gateway(lane: str) -> Iterator[Gateway]:
     server = {"max_body": "64KiB", "body_timeout": f"{BODY_TIMEOUT:.0f}s"}
     echo = {"echo": {"type": "echo", "models": {"echo": {}, "org/model": {}}}}
-    with Gateway(config_for(server=server, providers=echo)) as running:
+    with Gateway(config_for(server=server, providers=echo), lane=lane) as running:
         yield running
 
 

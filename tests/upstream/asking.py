@@ -59,7 +59,7 @@ class Outcome:
         return None if self.error is None else self.error.kind
 
 
-def request(url: str, body: bytes = b"{}", **headers: str) -> WireRequest:
+def request(url: str, body: bytes = b"{}", **headers: Any) -> WireRequest:
     return WireRequest(WireHead("POST", url, {"content-type": "application/json", **headers}), body)
 
 

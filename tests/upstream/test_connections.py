@@ -18,9 +18,8 @@ import httpx2 as httpx
 import pytest
 
 from gateway import errors
-from gateway.contracts import WireHead, WireRequest
 from gateway.errors import GatewayError
-from gateway.upstream.aiohttp_client import AiohttpResponse as HttpResponse, AiohttpUpstream as HttpUpstream
+from gateway.upstream.aiohttp_client import AiohttpResponse
 from tests.harness import (
     CLOSE,
     HANG,
@@ -35,6 +34,7 @@ from tests.harness import (
     whole,
 )
 from tests.harness.fake_provider import Steps
+from tests.upstream.asking import Client, request, run, upstream_of
 
 ANSWER = {"id": "chatcmpl-1", "choices": []}
 ENDS = {"closed": [CLOSE], "reset": [RESET]}
@@ -157,7 +157,7 @@ def plain() -> Iterator[str]:
         thread.join(10)
 
 
-def test_who_cannot_be_reached(plain: str) -> None:
+def test_who_cannot_be_reached(plain: str, lane: str) -> None:
     places = {
         "closed": "http://127.0.0.1:1/v1",
         "plain": plain,
@@ -167,7 +167,7 @@ def test_who_cannot_be_reached(plain: str) -> None:
         name: {"targets": [{"provider": f"p{number}", "model": "m"}]} for number, name in enumerate(places)
     }
     said = {"closed": "cannot be reached", "plain": "TLS"}
-    with Gateway(config) as lonely:
+    with Gateway(config, lane=lane) as lonely:
         for name, words in said.items():
             for stream in (False, True):
                 answer = lonely.chat(model=name, stream=stream)
@@ -175,23 +175,22 @@ def test_who_cannot_be_reached(plain: str) -> None:
                 assert words in answer.json()["error"]["message"]
 
 
-def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_cannot_be_resolved(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nowhere(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def main() -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nowhere)
-        upstream = HttpUpstream("p0", connections=1, keep_alive=1)
-        request = WireRequest(WireHead("POST", "http://nowhere.invalid/v1", {}), b"{}")
+        upstream = upstream_of(client)
         with pytest.raises(GatewayError, match="p0: its host name cannot be resolved") as caught:
-            await upstream.send(request, lambda _: None)
+            await upstream.send(request("http://nowhere.invalid/v1"), lambda _: None)
         assert caught.value.kind is errors.CONNECT_FAILED
         await upstream.close()
 
     asyncio.run(main())
 
 
-def test_a_refused_certificate_is_told_as_one(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_certificate_is_told_as_one(client: Client, plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
     refused.verify_message = "self-signed certificate"
 
@@ -201,9 +200,9 @@ def test_a_refused_certificate_is_told_as_one(plain: str, monkeypatch: pytest.Mo
 
     async def main() -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", handshake)
-        upstream = HttpUpstream("p0", connections=1, keep_alive=1)
+        upstream = upstream_of(client)
         with pytest.raises(GatewayError, match="p0 cannot be reached: TLS: self-signed certificate") as caught:
-            await upstream.send(WireRequest(WireHead("POST", plain, {}), b"{}"), lambda _: None)
+            await upstream.send(request(plain), lambda _: None)
         assert caught.value.kind is errors.CONNECT_FAILED
         await upstream.close()
 
@@ -220,12 +219,12 @@ def test_what_the_clients_connection_raises_is_not_the_providers_fault() -> None
 
     response: Any = SimpleNamespace(status=200, headers={}, content=Content(), connection=None)
     with pytest.raises(ConnectionError):
-        asyncio.run(HttpResponse("p0", response).push(feed))
+        asyncio.run(AiohttpResponse("p0", response).push(feed))
 
 
-def test_a_full_pool_is_our_own_503_and_says_so() -> None:
+def test_a_full_pool_is_our_own_503_and_says_so(lane: str) -> None:
     limits = {"connection_pool": {"max_connections_per_host": 1}, "timeouts": {"connect": "300ms"}}
-    with FakeProvider() as busy, Gateway(config_for(busy.url, providers={"p0": limits})) as narrow:
+    with FakeProvider() as busy, Gateway(config_for(busy.url, providers={"p0": limits}), lane=lane) as narrow:
         busy.answer([HANG])
         waiting = threading.Thread(target=lambda: ask_in_vain(narrow), daemon=True)
         waiting.start()
@@ -237,15 +236,14 @@ def test_a_full_pool_is_our_own_503_and_says_so() -> None:
         waiting.join(20)
 
 
-def test_no_descriptor_left_is_our_own_503(provider: FakeProvider) -> None:
+def test_no_descriptor_left_is_our_own_503(client: Client, provider: FakeProvider) -> None:
     async def ask() -> None:
-        upstream = HttpUpstream("p0", connections=1, keep_alive=1.0)
-        request = WireRequest(WireHead("POST", provider.url, {}), b"")
+        upstream = upstream_of(client)
         with suppress(OSError):
             while True:
                 held.append(socket.socket())
         try:
-            await upstream.send(request, lambda _: None)
+            await upstream.send(request(provider.url), lambda _: None)
         finally:
             for each in held:
                 each.close()
@@ -256,7 +254,7 @@ def test_no_descriptor_left_is_our_own_503(provider: FakeProvider) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
     try:
         with pytest.raises(GatewayError) as caught:
-            asyncio.run(ask())
+            run(ask)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.kind is errors.NO_CONNECTION
@@ -267,9 +265,9 @@ def ask_in_vain(gateway: Gateway) -> None:
         gateway.chat()
 
 
-def test_a_providers_cookies_are_not_kept(provider: FakeProvider) -> None:
+def test_a_providers_cookies_are_not_kept(provider: FakeProvider, lane: str) -> None:
     """Not from one caller to the next. A name, because no client keeps the cookies of a bare address."""
-    with Gateway(config_for(provider.url.replace("127.0.0.1", "localhost"))) as gateway:
+    with Gateway(config_for(provider.url.replace("127.0.0.1", "localhost")), lane=lane) as gateway:
         provider.answer(whole(ANSWER, headers={"set-cookie": "session=of-the-first-caller; Path=/"}))
         assert "set-cookie" not in gateway.chat().headers
         gateway.chat()
