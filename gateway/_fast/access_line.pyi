@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
 @final
 class AccessRecord:
@@ -27,8 +27,8 @@ class AccessRecord:
     error_type: str | None
     ended_by: str | None
     user_agent: str | None
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         ts: float,
         request_id: str,
@@ -54,5 +54,5 @@ class AccessRecord:
         error_type: str | None = None,
         ended_by: str | None = None,
         user_agent: str | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def line(self) -> bytes: ...

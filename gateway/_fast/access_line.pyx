@@ -159,11 +159,11 @@ cdef class AccessRecord:
     cdef public object status, attempts, stream, ttft_ms, duration_ms, overhead_ms
     cdef public object input_tokens, output_tokens, cached_tokens, bytes_in, bytes_out
 
-    def __init__(self, *, double ts, str request_id not None, str method not None, str path not None,
-                 str correlation_id=None, str client=None, status=None, str model=None, str provider=None,
-                 str upstream_model=None, attempts=None, stream=None, ttft_ms=None, duration_ms=None,
-                 overhead_ms=None, input_tokens=None, output_tokens=None, cached_tokens=None, bytes_in=None,
-                 bytes_out=None, str error_code=None, str error_type=None, str ended_by=None, str user_agent=None):
+    def __cinit__(self, *, double ts, str request_id not None, str method not None, str path not None,
+                  str correlation_id=None, str client=None, status=None, str model=None, str provider=None,
+                  str upstream_model=None, attempts=None, stream=None, ttft_ms=None, duration_ms=None,
+                  overhead_ms=None, input_tokens=None, output_tokens=None, cached_tokens=None, bytes_in=None,
+                  bytes_out=None, str error_code=None, str error_type=None, str ended_by=None, str user_agent=None):
         self.ts, self.request_id, self.correlation_id, self.client = ts, request_id, correlation_id, client
         self.method, self.path, self.status, self.model, self.provider = method, path, status, model, provider
         self.upstream_model, self.attempts, self.stream = upstream_model, attempts, stream

@@ -4,6 +4,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Self, final
 
+from typing_extensions import disjoint_base
+
 class Clock(Enum):
     BODY = "body"
     QUEUE = "queue"
@@ -19,6 +21,7 @@ class DeadlinePassed(Exception):
     clock: Clock
     def __init__(self, clock: Clock) -> None: ...
 
+@disjoint_base
 class Deadline:
     latest: float
     @property
