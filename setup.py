@@ -20,6 +20,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 BUILDS: dict[str, dict[str, list[str]]] = {
     "release": {"compile": ["-O2"], "link": []},
@@ -77,6 +78,20 @@ class BuildExt(build_ext):
         super().copy_extensions_to_source()
 
 
+class BuildPy(build_py):
+    def run(self) -> None:
+        """What an earlier build has left for a wheel and is no more, above all a compiled module, is in no wheel."""
+        compiled_ones = {Path(*module.name.split(".")) for module in modules}
+        for left in [path for path in Path(self.build_lib).glob("gateway/**/*") if path.is_file()]:
+            name = left.relative_to(self.build_lib)
+            is_ours = (
+                name.with_name(name.name.partition(".")[0]) in compiled_ones if left.suffix == ".so" else name.exists()
+            )
+            if not is_ours:
+                left.unlink()
+        super().run()
+
+
 def compiled(sources: Iterable[Path], **more: bool) -> list[Extension]:
     modules = [
         Extension(
@@ -97,7 +112,7 @@ if build == "release":  # with Python's own rules about indices; annotations are
     for source in (Path(f"gateway/{name}.py") for name in PLAIN):
         modules += compiled([source], annotation_typing=source.with_suffix(".pxd").exists())
 setup(
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={"build": {"build_base": f"build/objects-{build}"}},
     ext_modules=modules,
 )

@@ -173,6 +173,13 @@ def test_the_map_names_every_file_at_the_top_and_every_drawer() -> None:
     assert on_the_map == there
 
 
+def test_the_compiled_modules_and_the_files_of_the_lanes_are_listed() -> None:
+    rows = re.findall(r"^\| `(\w+)\.pyx` \|", (PACKAGE / "_fast/README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(path.stem for path in (PACKAGE / "_fast").glob("*.pyx"))
+    listed = re.findall(r"^(\w+)  +\w", (PACKAGE / "lanes/__init__.py").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in (PACKAGE / "lanes").glob("*.py") if path.stem != "__init__")
+
+
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|for now|not implemented|placeholder)\b", re.IGNORECASE)
 A_MACHINE = re.compile(r"(?<![\w.])/(work|root|home)/")
 

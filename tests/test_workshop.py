@@ -84,6 +84,21 @@ def test_the_package_has_all_that_the_compiled_core_is_made_of() -> None:
     made = {".so", ".c", ".html"}
     found = {path.suffix for path in (ROOT / "gateway/_fast").iterdir() if path.is_file()} - made
     assert found <= shipped | {".md"}
+    beside = {f"*{path.suffix}" for path in (ROOT / "gateway").glob("*.pxd")}  # without them less of it is compiled
+    assert beside <= set(settings["package-data"]["gateway"])
+
+
+def test_a_wheel_holds_nothing_of_an_earlier_build(tmp_path: Path) -> None:
+    package = tmp_path / "gateway"
+    package.mkdir()
+    for name in ("gone.py", "wiring.cpython-311-x86_64-linux-gnu.so", "relay.cpython-311-x86_64-linux-gnu.so"):
+        (package / name).write_text("")
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    environ = {**os.environ, "GATEWAY_BUILD": "release"}
+    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
+    assert (package / "wiring.py").exists()
+    assert not (package / "gone.py").exists()
+    assert [path.name.partition(".")[0] for path in package.glob("*.so")] == ["relay"]
 
 
 def test_the_image_listens_to_the_outside_where_its_health_check_looks() -> None:

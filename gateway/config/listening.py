@@ -18,7 +18,7 @@ LONGEST_PATH = 107  # bytes; the kernel's limit for the name of a unix socket
 MOST_WORKERS = 254  # each has a column in shared memory, the supervisor has one, and one is left for a replacement
 
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w-]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})")
-_CURE = 'write for example "127.0.0.1:8080", "[::1]:8080", "0.0.0.0:80" or "unix:/run/llm-gateway.sock"'
+_CURE = 'write for example "127.0.0.1:8080", "[::1]:8080", "tls:0.0.0.0:8443" or "unix:/run/llm-gateway.sock"'
 
 
 class Address(NamedTuple):
@@ -45,7 +45,7 @@ def split_listen(listen: str) -> Address:
     if match is None and tls:
         raise refused("tls: must be followed by host:port, found {found}", 'write for example "tls:0.0.0.0:8443"')
     if match is None:
-        raise refused("must be host:port or unix:/path, found {found}", _CURE)
+        raise refused("must be host:port, tls:host:port or unix:/path, found {found}", _CURE)
     port = int(match[3])
     if port > 65535:
         raise refused(f"the port {port} is too large", "a port is 0 (any free one) to 65535")

@@ -25,7 +25,7 @@ from gateway.telemetry.request_id import request_id
 
 OURS = "x-gateway-"  # headers between the fast lane and the application, on their own way only
 CLIENTS_PEER, CLIENTS_METHOD, SHOWN_ERROR = OURS + "peer", OURS + "method", OURS + "error"
-HOP_HEADERS = 256  # more than the fast lane lets through
+HOP_HEADERS, HOP_FIELD = 256, 128 << 10  # more than the fast lane lets through
 HOP_IDLE = 3600.0  # seconds; the fast lane closes what it does not need
 
 log = logging.getLogger("gateway")
@@ -93,7 +93,11 @@ class HttpServer(web.Server):
 
     def hop(self) -> web.RequestHandler:
         """A connection from the fast lane."""
-        options = self._options | {"max_headers": HOP_HEADERS, "keepalive_timeout": HOP_IDLE}
+        options = self._options | {
+            "max_headers": HOP_HEADERS,
+            "max_field_size": HOP_FIELD,
+            "keepalive_timeout": HOP_IDLE,
+        }
         return Connection(self, hop=True, loop=asyncio.get_running_loop(), **options)
 
     def _asked(

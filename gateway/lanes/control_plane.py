@@ -31,7 +31,7 @@ MOST_IDLE = 8
 IDLE = 5.0  # seconds
 HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade", "http2-settings", "expect", "content-length", "x-request-id",
+    "transfer-encoding", "upgrade", "http2-settings", "expect", "content-length", "x-request-id", "sec-websocket-key1",
 })  # fmt: skip
 NOT_PASSED_BACK = frozenset({"connection", "keep-alive", "transfer-encoding", "server", "date", SHOWN_ERROR})
 
@@ -83,8 +83,12 @@ class ControlPlane:
         if request.gone:
             raise ConnectionResetError("the client has left")
         connection = await self._connection()
-        connection.send(b"".join(_head(request, record.request_id)), b"")
-        answer = await connection.head()
+        try:
+            connection.send(b"".join(_head(request, record.request_id)), b"")
+            answer = await connection.head()
+        except BaseException:  # the client has left, say: nobody closes it otherwise
+            connection.close()
+            raise
         patience = self._runtime.snapshot.limits.client_write
         taken = 0
 
@@ -162,9 +166,9 @@ def _head(request: Request, own_id: str) -> Iterator[bytes]:
     yield f"{'GET' if method == 'HEAD' else method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
     if "host" not in request.headers:
         yield b"host: gateway\r\n"
-    for name, value in request.headers.raw():
+    for name, value in request.headers.items():  # each once: aiohttp refuses a second line of some
         if name not in HOP_BY_HOP and not name.startswith(OURS):
-            yield b"%b: %b\r\n" % (name.encode("ascii"), value)
+            yield f"{name}: {value}\r\n".encode("utf-8", "surrogateescape")
     if request.peer is not None:
         yield f"{CLIENTS_PEER}: {request.peer}\r\n".encode("utf-8", "surrogateescape")
     yield f"x-request-id: {own_id}\r\n{CLIENTS_METHOD}: {method}\r\n".encode("ascii")

@@ -33,6 +33,7 @@ class Adopt(NamedTuple):
 
     generation: int
     config: bytes
+    lane: str = ""  # that of the start, which a reload does not change; empty: as the configuration says
 
 
 class Accept(NamedTuple):

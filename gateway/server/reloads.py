@@ -16,6 +16,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.server.channel import Adopt
@@ -25,7 +26,7 @@ from gateway.server.fleet_meters import FleetMeters
 from gateway.server.listeners import Listener
 from gateway.server.own_log import OwnLog
 from gateway.server.readiness import Notifier
-from gateway.server.settings import Address, Settings, unchanged
+from gateway.server.settings import FIXED, Address, Settings, unchanged
 from gateway.server.verdict import Approved, Refused
 
 LOOK = 1.0  # seconds between two looks at a checker, at most
@@ -121,7 +122,13 @@ class Reloads:
     def settled(self) -> None:
         """Every worker serves by the newest."""
         self.adopting = False
-        told = {"address": ", ".join(self.where), "workers": self._crew.fleet.want, "generation": self._generation}
+        assert self.settings is not None
+        told = {
+            "address": ", ".join(self.where),
+            "lane": self.settings.lane,
+            "workers": self._crew.fleet.want,
+            "generation": self._generation,
+        }
         log.info("reloaded" if self._listening else "listening", extra=told)
         self._listening = True
         if self._generation > 1:
@@ -176,12 +183,13 @@ class Reloads:
         self._crew.finish(dropped)
 
     def _employ(self, found: Approved) -> None:
-        self.settings = found.settings
+        fixed = {} if self.settings is None else {field: getattr(self.settings, field) for field in FIXED}
+        self.settings = replace(found.settings, **fixed)
         self.first = self.first or found
         self.adopting = True
         self._generation += 1
         self._meters.generation.set(self._generation)
-        adopt = Adopt(self._generation, found.config)
+        adopt = Adopt(self._generation, found.config, self.settings.lane)
         self._crew.employ(found.settings.workers, found.settings.worker_timeout, adopt)
 
     def _refuse(self, problems: Sequence[str]) -> None:

@@ -147,11 +147,12 @@ class Worker:
 
     def _begin(self, adopt: Adopt) -> None:
         self._config: Config = pickle.loads(adopt.config)
+        lane = adopt.lane or self._config.server.lane
         self.logs.change(self._config.logging)
         self._arena.generation = adopt.generation
         snapshot = wire(self._config, adopt.generation, self._scrape, limits=self._limits)
         meters = RequestMeters(self._scrape)
-        meters.build_info(__version__, self._config.server.lane)
+        meters.build_info(__version__, lane)
         meters.watch_log("application", self.logs.application)
         meters.watch_log("access", self.logs.access)
         self._runtime = Runtime(
@@ -160,7 +161,7 @@ class Worker:
             self._scrape,
             meters,
             None,
-            lane=self._config.server.lane,
+            lane=lane,
             roster=self._roster,
             slot=self._slot,
         )
@@ -174,7 +175,7 @@ class Worker:
             max_line_size=FULL_LINE,
             max_field_size=FULL_LINE,
         )
-        self._fast = self._open_fast_lane() if self._config.server.lane == "fast" else None
+        self._fast = self._open_fast_lane() if lane == "fast" else None
         self._doors = Doors(self._fast or self._server, context_of(self._config.server.tls))
         exchanges, connections = self._fast or self._application, self._fast or self._server
         self._departure = Departure(self._runtime, exchanges, connections, self._doors)

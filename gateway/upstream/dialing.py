@@ -39,9 +39,12 @@ class Dialing:
         try:
             reached = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS)
             reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return await self._over(reached, owner)
+            connection = await self._over(reached, owner)
         except (OSError, RuntimeError) as problem:  # uvloop raises RuntimeError for some of them
             raise failures.unreachable(self._provider, problem) from problem
+        if not connection.usable:  # it was closed, or spoke unasked, before we had a turn
+            raise failures.lost(self._provider)
+        return connection
 
     async def _over(self, reached: socket.socket, owner: Pool) -> UpstreamConnection:
         loop = asyncio.get_running_loop()

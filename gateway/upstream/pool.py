@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -71,10 +72,12 @@ class Pool:
         """A new connection in a place that is held already."""
         waiting(Clock.CONNECT)
         try:
-            return await self._dial(self)
+            connection = await self._dial(self)
         except BaseException:
             self._leave()
             raise
+        connection.until = math.inf  # from now on `lost` gives its place back
+        return connection
 
     def close(self) -> None:
         """Nothing is kept any more. What is in use is closed when it is given back."""
@@ -106,6 +109,8 @@ class Pool:
 
     def lost(self, connection: UpstreamConnection) -> None:
         """It is closed."""
+        if not connection.until:
+            return  # it was being made: whoever does that has the place
         if connection in self._handed:
             return  # its taker has the place
         if connection in self._kept:

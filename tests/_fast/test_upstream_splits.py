@@ -121,7 +121,7 @@ VALUES = st.sampled_from([b"", b"a", b"text/plain; x=y", b"a\tb  ", b"\xc3\xa9",
 LINES = st.lists(st.tuples(NAMES, VALUES).map(lambda line: b"%b: %b\r\n" % line), max_size=4).map(b"".join)
 ODD_LINES = st.sampled_from(
     [
-        *[b""] * 12, b"connection: close\r\n", b"Connection: keep-alive\r\n", b"transfer-encoding: gzip\r\n",
+        *[b""] * 12, b"connection: close\r\n", *[b"Connection: keep-alive\r\n"] * 4, b"transfer-encoding: gzip\r\n",
         b"Transfer-Encoding: chunked\r\n", b"content-length: 3\r\n", b"content-length: -1\r\n",
         b"content-length: 1 1\r\n",
         b" folded\r\n", b"x : y\r\n", b"x: a\0b\r\n", b"x: y\n", b"nothing\r\n", b"x: \r y\r\n", b": y\r\n",
@@ -130,7 +130,7 @@ ODD_LINES = st.sampled_from(
 )  # fmt: skip
 FIRST = st.sampled_from(
     [
-        *[b"HTTP/1.1 200 OK\r\n"] * 8, b"HTTP/1.1 200\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 404 Not Found\r\n",
+        *[b"HTTP/1.1 200 OK\r\n"] * 8, b"HTTP/1.1 200\r\n", *[b"HTTP/1.0 200 OK\r\n"] * 4, b"HTTP/1.1 404 Not\r\n",
         b"HTTP/1.1 204 No\r\n", b"HTTP/1.1 304 Not\r\n", b"HTTP/2.0 200 OK\r\n", b"HTTP/1.1 101 Up\r\n",
         b"HTTP/1.1 2 x\r\n",
         b"HTTP/1.1 099 x\r\n", b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\n", b"HTTP/1.1  200 OK\r\n",

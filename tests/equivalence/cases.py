@@ -196,7 +196,9 @@ def _pages() -> dict[str, Script]:
 def _named(name: str, script: Script) -> Script:
     if len(script.pieces) > 100:
         return one(*bytewise(_named(name, one(script.raw, closer=False)).raw), closer=False)
-    given = b"\r\nX-Request-Id: " + slug(name).encode() + b"\r\nHost:"
+    if b"X-Request-Id: in sane" in script.raw:  # the case is about headers
+        return script
+    given = b"\r\nUser-Agent: agent/1\r\nX-Correlation-Id: c-1\r\nX-Request-Id: " + slug(name).encode() + b"\r\nHost:"
     return Script(
         tuple(piece.replace(b"\r\nHost: g", given + b" g") for piece in script.pieces), script.leaves, script.in_turn
     )

@@ -26,6 +26,8 @@ REFUSED = {"line": "REFUSED", "headers": [], "body": "", "framing": ""}
 GET = request(method="GET", path="/live")
 CHUNKED = {"Transfer-Encoding": "chunked"}
 CALL = HELLO.replace(b'"echo"', b'"m"')
+BEHIND = 256 << 10  # bytes
+STUCK = request(CALL.replace(b'"m"', b'"slow","play":"hang"'))
 OFFER = {"Upgrade": "h2c", "Connection": "Upgrade"}
 TRAILED = rb"\r\n0\r\n[\w-]+:"
 LARGE = chunked(CALL)[:-2] + b"X-T: " + b"t" * 17_000 + b"\r\n\r\n"
@@ -99,7 +101,8 @@ def _body_breaks(script: Script, fast: Answers, aiohttp: Answers) -> bool:
     at = split_at(fast, aiohttp)
     if fast[at:] and refusal(fast[at], BROKEN) and ends(fast[at]) and at == len(fast) - 1 == len(aiohttp) - 1:
         theirs = aiohttp[at]
-        if ends(theirs) and (refusal(theirs, NOT_HTTP, BROKEN) or theirs["line"].endswith("408 Request Timeout")):
+        status = theirs["line"].split()[1]
+        if ends(theirs) and (refusal(theirs, NOT_HTTP, BROKEN) or status in ("408", "413")):
             fast[at] = aiohttp[at] = REFUSED
             return True
     return False
@@ -179,6 +182,15 @@ def _old(script: Script, fast: Answers, aiohttp: Answers) -> bool:
     return True
 
 
+def _behind(script: Script, fast: Answers, aiohttp: Answers) -> bool:
+    """Too much waits behind a request that is being answered: the fast lane cuts, aiohttp reads no more for a while."""
+    at = split_at(fast, aiohttp)
+    if len(script.raw) <= BEHIND or at != len(fast) or not aiohttp[at:]:
+        return False
+    del aiohttp[at:]
+    return True
+
+
 REASON = re.compile(r"(broke off its answer|answered what is not HTTP) \([^()]*\)|answered 101\b")
 
 
@@ -246,6 +258,7 @@ DIFFERENCES = [
         "an odd authority", _odd(b"https?://", b"the target is no path"), one(GET.replace(b" /", b" http://a:b/"))
     ),
     Difference("trailers", _odd(TRAILED, b"(Got more than|Too many|Duplicate)"), one(request(LARGE, headers=CHUNKED))),
+    Difference("too much behind", _behind, one(STUCK + request(bytes(60_000)) * 6)),
     Difference("a late head", _late_head, one(GET[:-2], closer=False)),
     Difference("a broken answer's reason", _reasons, one(request(CALL[:-1] + b',"play":"cut"}'), closer=False)),
     Difference("a refusal's words", _words, one(GET.replace(b"Host", b"X-Host"), closer=False)),

@@ -16,6 +16,7 @@ import random
 import struct
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ NOW = 1 << 16  # bytes of a scenario that are written down
 
 def main() -> int:
     faulthandler.enable()
+    warnings.simplefilter("error")  # such as that of a coroutine that nobody has awaited
     asked = arguments()
     edges = Edges(asked.edges)
     if asked.name == "planted":

@@ -62,9 +62,9 @@ class ClientStage(Stage):
             raise Breach(self.lane.trouble)
         if self.connection.busy and not self.lane.served:
             raise Breach("busy with nothing")
-        if not self.lane.served and not self.lane.refusals and not self.transport.is_closing():
-            if len(self.transport.inward.lstrip(b"\r\n")) > HEAD_MOST:
-                raise Breach("a head without end is kept")
+        idle = not self.lane.served and not self.lane.refusals and not self.transport.is_closing()
+        if idle and len(self.transport.inward.lstrip(b"\r\n")) > HEAD_MOST:
+            raise Breach("a head without end is kept")
 
     def over(self) -> Outcome:
         lane = self.lane

@@ -29,6 +29,7 @@ class FuzzTransport(asyncio.Transport):
         self.lost = False
         self.dropped = False  # something that was written never left
         self.inward = bytearray()  # what the protocol has been given
+        self.last_read = 0
         self.ended = False  # the protocol knows that the other side is done
         self._inbox: deque[bytes] = deque()
         self._outbox = bytearray()
@@ -140,6 +141,7 @@ class FuzzTransport(asyncio.Transport):
             data = self._inbox.popleft()
             if data:
                 self.inward += data
+                self.last_read = len(data)
                 self._protocol.data_received(data)
                 continue
             self.ended = True

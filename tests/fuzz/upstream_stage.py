@@ -26,7 +26,7 @@ from tests.fuzz.scenario import Event
 from tests.fuzz.stage import Breach, Outcome, Stage
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: provider\r\n"
-HELD_MOST = 65536 + 65536 + (1 << 20)  # what may wait unasked for, a head, and the read that was too much
+HELD_MOST = 65536 + 65536  # what may wait while nobody takes it, and a head; and the read that was too much
 DEPENDS_ON_READS = ("slow", "lazy", "raising", "closing")
 
 
@@ -154,6 +154,7 @@ class UpstreamStage(Stage):
                 raise Expected("early")
             if asked.manner == "late":
                 await self.wait()
+                asked.manner = "patient"
             await answer.push(feed)
         finally:
             answer.close()
@@ -182,10 +183,12 @@ class UpstreamStage(Stage):
     def check(self) -> None:
         if self.lost_told > 1:
             raise Breach("lost twice")
-        if not self.asked:
-            return
-        asked = self.asked[-1]
-        if asked.manner == "late" and not asked.ending and len(self.transport.inward) - asked.begin > HELD_MOST:
+        asked = self.asked[-1] if self.asked else Asked("patient", 1, 0)
+        came = len(self.transport.inward)
+        if asked.task is None and came > asked.given and not self.transport.is_closing():
+            raise Breach("bytes that nobody asked for, and the connection stays")
+        waiting = asked.manner == "late" and self.connection.usable
+        if waiting and came - asked.begin > HELD_MOST + self.transport.last_read:
             raise Breach("what nobody takes is read without bounds")
         if asked.given and asked.ending not in ("whole", "early", "cancelled", "raised", ""):
             raise Breach(f"given back after it was {asked.ending}")

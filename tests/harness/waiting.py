@@ -9,9 +9,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def eventually(
-    condition: Callable[[], Value], *, ceiling: float = 20.0, what: str = "", pause: float = 0.01
-) -> Value:
+def eventually(condition: Callable[[], Value], *, ceiling: float = 20.0, what: str = "", pause: float = 0.01) -> Value:
     """The condition's first true value. Fails loudly after `ceiling` seconds: ten times what is promised."""
     end = time.monotonic() + ceiling
     while True:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,14 @@ def test_the_way_to_the_application_survives_its_end(gateway: Gateway) -> None:
         time.sleep(pause)  # longer than an idle pair is kept
         with Wire(gateway.port) as wire:
             assert wire.ask(request(method="GET", path="/live")).status == 200
+
+
+def test_who_leaves_a_page_behind_leaves_no_connection(gateway: Gateway) -> None:
+    """The pair to the application is closed with it, else each would hold two descriptors and their buffers."""
+    folder = Path(f"/proc/{gateway.workers[0]}/fd")
+    before = len(list(folder.iterdir()))
+    for number in range(200):
+        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+            client.sendall(request(method="GET", path="/metrics"))
+            time.sleep(0.0005 * (number % 3))
+    eventually(lambda: len(list(folder.iterdir())) <= before + 2 * 8 + 4, what="the pairs' end")

@@ -30,8 +30,9 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
         return await asyncio.wait_for(main(), PATIENCE)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(watched())
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    result = runner.run(watched())
+    runner.close()  # not after a failure: uvloop would wait for ever for what the failed test left open
     assert not said
     return result
 

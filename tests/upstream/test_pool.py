@@ -7,8 +7,13 @@ import asyncio
 import pytest
 
 from gateway import errors
+from gateway._fast import UpstreamConnection
 from gateway.deadlines import Clock
+from gateway.errors import GatewayError
+from gateway.upstream.addresses import Addresses
+from gateway.upstream.dialing import Dialing
 from gateway.upstream.fast_client import FastUpstream
+from gateway.upstream.pool import Pool
 from tests.harness import CLOSE, HANG, RESET, FakeProvider, Seen, whole
 from tests.harness.fake_provider import Steps
 from tests.upstream.asking import Client, Outcome, ask, request, run, until, upstream_of
@@ -199,22 +204,26 @@ def test_a_kept_connection_that_ends_is_gone_at_once(client: Client, provider: F
 
 
 @pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("lane", ["fast"], indirect=True)  # aiohttp has another pool for it
 def test_once_more_keeps_the_place_it_had(client: Client, provider: FakeProvider, end: str) -> None:
-    """The request that found its connection dead goes before those that wait."""
+    """The request that found its connection dead goes before those that wait, and there is still one connection."""
 
     async def main() -> None:
         upstream = upstream_of(client, connections=1)
         await ask(upstream, request(provider.url, b"first"))
-        provider.answer([0.05, *ENDS[end]], [0.05, *whole(b"x")])
+        provider.answer([0.05, *ENDS[end]], once_more)
         both = [ask(upstream, request(provider.url, body)) for body in (b"again", b"other")]
         assert [(outcome.kind, outcome.body) for outcome in await asyncio.gather(*both)] == [(None, b"x")] * 2
         await upstream.close()
 
-    before = len(provider.seen)
+    def once_more(seen: Seen) -> Steps:
+        order.append(seen.body)
+        return [0.1, *(whole(b"x") if provider.open == 1 else whole(b"too many"))]
+
+    order: list[bytes] = []
     provider.answer(whole(b"x"))
     run(main)
-    if client is FastUpstream:
-        assert [seen.body for seen in provider.seen[before:]] == [b"first", b"again", b"again", b"other"]
+    assert order == [b"again", b"other"]
 
 
 def test_a_second_dead_connection_is_an_error(client: Client, provider: FakeProvider) -> None:
@@ -230,3 +239,42 @@ def test_a_second_dead_connection_is_an_error(client: Client, provider: FakeProv
     before = len(provider.seen)
     assert run(main).kind is errors.CONNECTION_LOST
     assert len(provider.seen) == before + 3
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_connection_that_dies_while_it_is_made_is_the_providers_and_gives_its_place_back_once(speaks: bool) -> None:
+    """Whoever asks is told so, and whoever leaves at any moment takes no place and gives none away twice."""
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if speaks:
+            writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        for turns in range(40):
+            dialing = Dialing("p", host, port, Addresses(30), encrypted=False)
+            pool = Pool(dialing.connection, limit=1, keep_alive=60)
+            asked = asyncio.create_task(pool.wait(lambda _: None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked.cancel()
+            for outcome in await asyncio.gather(asked, return_exceptions=True):
+                if isinstance(outcome, UpstreamConnection):
+                    outcome.close()
+                else:
+                    assert isinstance(outcome, asyncio.CancelledError | GatewayError)
+            await asyncio.sleep(0.005)
+            assert pool._places == 0
+        for _ in range(20):
+            upstream = upstream_of(FastUpstream)
+            outcome = await ask(upstream, request(f"http://{host}:{port}/"))
+            assert outcome.kind in (None, errors.CONNECTION_LOST)
+            await upstream.close()
+        await asyncio.sleep(0.1)  # the server's side ends, too
+        server.close()
+        await server.wait_closed()
+
+    run(main)
