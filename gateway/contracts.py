@@ -10,8 +10,9 @@ The phases of a request, in order (a policy takes part in those whose hook it de
     SETTLE   settle(exchange)               once, in reverse order, after everything; must not raise
 
 Push, not pull: an upstream response pushes its body into a function as it arrives. The function gives
-None ("go on") or something to await first ("the client is behind"); that is the whole back-pressure. A `Reply`
-answers alike: None means that it is done, anything else has to be awaited.
+None ("go on") or something to await first ("the client is behind"); that is the whole back-pressure. Whoever
+will not await that, having been cancelled, closes it if it can be closed. A `Reply` answers alike: None means
+that it is done, anything else has to be awaited.
 """
 
 from __future__ import annotations

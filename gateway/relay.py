@@ -28,11 +28,11 @@ from gateway.dialects.openai_errors import read_error
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.settlement import release
+from gateway.stream_reply import StreamReply, Wait
 
 if TYPE_CHECKING:
     from gateway.contracts import UpstreamResponse
     from gateway.snapshot import Runtime
-    from gateway.stream_reply import StreamReply
 
 FINISH_GRACE = 5.0  # seconds: usage and [DONE] follow the finish reason at once, or not at all
 HELD_MOST = 1 << 20  # bytes of lifecycle frames without content; beyond, they go out
@@ -61,6 +61,7 @@ class Relay:
         self._held_size = 0
         self._passing = False  # content has come: everything goes out
         self._sending = False  # the client is being waited for; stays true if that ends badly
+        self._began = 0.0  # when the client was waited for last
         self._over_since: float | None = None
         self._judged = 0  # events that had come when the grace began
         self._latest = 0.0
@@ -177,13 +178,15 @@ class Relay:
     def _wait(self, waiting: Awaitable[None]) -> Awaitable[None]:
         """Meanwhile the upstream's clocks stand still."""
         self._sending = True  # from now on, not from when it is awaited
-        return self._waited(waiting, self._wheel.now())
+        self._began = self._wheel.now()
+        return Wait(waiting, self._waited)
 
-    async def _waited(self, waiting: Awaitable[None], began: float) -> None:
-        await waiting
+    def _waited(self, well: bool) -> None:
+        if not well:
+            return
         self._sending = False
         if self._over_since is not None:
-            self._over_since += self._wheel.now() - began
+            self._over_since += self._wheel.now() - self._began
         self._rest()
 
     def _rest(self) -> None:

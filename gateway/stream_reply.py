@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.deadlines import Clock
 from gateway.settlement import release
@@ -29,6 +29,30 @@ HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+
+
+class Wait:
+    """Something to await; `then` is told whether it ended well. Whoever will not await it has to close it.
+
+    No coroutine: one that is thrown away before its first step, with another one inside, would be complained about.
+    """
+
+    def __init__(self, waiting: Awaitable[None], then: Callable[[bool], None]) -> None:
+        self._waiting = waiting
+        self._then = then
+
+    def __await__(self) -> Generator[Any, None, None]:
+        well = False
+        try:
+            yield from self._waiting.__await__()
+            well = True
+        finally:
+            self._then(well)
+
+    def close(self) -> None:
+        if isinstance(self._waiting, (Coroutine, Wait)):
+            self._waiting.close()
+        self._then(False)
 
 
 class StreamReply:
@@ -68,7 +92,7 @@ class StreamReply:
         else:
             waiting = self._send(data, chosen, boundary)
         self._writing = True  # from now on, not from when it is awaited
-        return self._written(waiting)
+        return Wait(waiting, self._written)
 
     async def end(self) -> None:
         if self._comment is not None:
@@ -78,12 +102,10 @@ class StreamReply:
         if (waiting := self._reply.end()) is not None:
             await waiting
 
-    async def _written(self, waiting: Awaitable[None]) -> None:
-        try:
-            await waiting
+    def _written(self, well: bool) -> None:
+        self._writing = False
+        if well:
             self._silence.set(Clock.IDLE, self._patience)
-        finally:
-            self._writing = False
 
     async def _send(self, data: bytes, chosen: Mapping[str, str], boundary: bool) -> None:
         if self._comment is not None:

@@ -66,6 +66,11 @@ class ClientStage(Stage):
         if idle and len(self.transport.inward.lstrip(b"\r\n")) > HEAD_MOST:
             raise Breach("a head without end is kept")
 
+        if self.transport.lost and self.lane.served:
+            last = self.lane.served[-1]
+            if not (last.ending or last.spoken or last.gone):
+                raise Breach("nobody was told that the client has left")
+
     def over(self) -> Outcome:
         lane = self.lane
         self.check()
