@@ -270,8 +270,8 @@ def test_a_connection_that_dies_while_it_is_made_is_the_providers_and_gives_its_
             assert pool._places == 0
         for _ in range(20):
             upstream = upstream_of(FastUpstream)
-            outcome = await ask(upstream, request(f"http://{host}:{port}/"))
-            assert outcome.kind in (None, errors.CONNECTION_LOST)
+            answer = await ask(upstream, request(f"http://{host}:{port}/"))
+            assert answer.kind in (None, errors.CONNECTION_LOST)
             await upstream.close()
         await asyncio.sleep(0.1)  # the server's side ends, too
         server.close()
