@@ -94,9 +94,21 @@ class Running:
         elif time.monotonic() - self.moved > max(STILL, LAST if plays == 0 else 0):
             print(f"{self.name} stands still", flush=True)
             self.process.send_signal(signal.SIGABRT)
-            self.process.wait()
+            self._gone()
             return False
         return True
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self._gone()
+
+    def _gone(self) -> None:
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     @property
     def _page(self) -> Path:
@@ -125,7 +137,5 @@ def watch(searches: list[Running]) -> int:
             time.sleep(0.5)
     finally:
         for search in searches:
-            if search.process.poll() is None:
-                search.process.terminate()
-                search.process.wait()
+            search.stop()
     return max(search.ended() for search in searches)

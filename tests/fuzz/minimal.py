@@ -16,7 +16,9 @@ def minimal(search: Search) -> list[Scenario]:
     shown = Counter(each for kept in chosen for each in kept.shows)
     made = []
     for kept in chosen:
-        alone = frozenset(each for each in kept.shows if shown[each] == 1)
+        alone = frozenset(each for each in kept.shows if shown[each] == 1) & shows(search, kept.scenario)
+        if not alone:  # it depended on what was played before, such as which names were known
+            continue
         made.append(smallest(kept.scenario, lambda smaller: alone <= shows(search, smaller), PLAYS_EACH))  # noqa: B023
         shown.subtract(kept.shows)
         shown.update(shows(search, made[-1]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,18 +25,30 @@ Result = TypeVar("Result")
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """On the loop that workers run on, which says no more than it should."""
+    """On the loop that workers run on: nothing is said to its handler, and no connection stays open."""
     said: list[dict[str, Any]] = []
 
     async def watched() -> Result:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-        return await asyncio.wait_for(main(), PATIENCE)
+        before = sockets()
+        result = await asyncio.wait_for(main(), PATIENCE)
+        await until(lambda: sockets() <= before, "every connection is closed, on both sides")
+        return result
 
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     result = runner.run(watched())
     runner.close()  # not after a failure: uvloop would wait for ever for what the failed test left open
     assert not said
     return result
+
+
+def sockets() -> int:
+    """How many this process has open, the servers of its tests included."""
+    kinds = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            kinds.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return sum(kind.startswith("socket:") for kind in kinds)
 
 
 @dataclass

@@ -226,6 +226,29 @@ def test_once_more_keeps_the_place_it_had(client: Client, provider: FakeProvider
     assert order == [b"again", b"other"]
 
 
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("begun", [b"", b"H", b"HTTP/1.1 200 OK\r\nx: y"])
+def test_what_may_have_been_answered_is_not_asked_again(
+    client: Client, provider: FakeProvider, used: bool, begun: bytes
+) -> None:
+    """Only a used connection that ended without a word is: then nobody had read the request."""
+
+    async def main() -> Outcome:
+        upstream = upstream_of(client)
+        if used:
+            await ask(upstream, request(provider.url, b"before"))
+        provider.answer([begun, CLOSE] if begun else [CLOSE], whole(b"x"))
+        outcome = await ask(upstream, request(provider.url))
+        await upstream.close()
+        return outcome
+
+    provider.answer(whole(b"x"))
+    before = len(provider.seen)
+    again = used and not begun
+    assert run(main).kind is (None if again else errors.CONNECTION_LOST)
+    assert len(provider.seen) == before + 1 + used + again
+
+
 def test_a_second_dead_connection_is_an_error(client: Client, provider: FakeProvider) -> None:
     async def main() -> Outcome:
         upstream = upstream_of(client)
